@@ -1,0 +1,105 @@
+// Store: an ordered key-value store in one directory (RocksDB), divided into families. The one door
+// to RocksDB: LocalLog, the sequencer's state and the projections all stand on it.
+//
+// Thread-safe, but for a StoreIterator, which belongs to one thread. A process that opens a Store has it
+// alone. Damaged files are reported (kCorrupt), never repaired by guessing; only a torn last write of
+// the write-ahead log is dropped.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "events/result.h"
+
+namespace daicho {
+
+struct StoreOptions {
+  std::string path;
+  std::vector<std::string> families;       // created when missing; families found on disk are opened too
+  bool write_ahead_log = true;             // false: a crash falls back to a consistent earlier state
+  std::size_t write_buffer_bytes = 32u << 20;   // per family
+  std::size_t write_buffers_total_bytes = 192u << 20;
+  std::size_t block_cache_bytes = 128u << 20;
+  bool read_only = false;
+};
+
+using Family = std::uint32_t;
+
+class StoreBatch {
+ public:
+  StoreBatch();
+  ~StoreBatch();
+  StoreBatch(StoreBatch&&) noexcept;
+  StoreBatch& operator=(StoreBatch&&) noexcept;
+  void Put(Family family, std::string_view key, std::string_view value);
+  void Delete(Family family, std::string_view key);
+  void Clear();
+  std::size_t bytes() const;
+
+ private:
+  friend class Store;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+class StoreIterator {
+ public:
+  ~StoreIterator();
+  StoreIterator(StoreIterator&&) noexcept;
+  // To the first key >= target.
+  void Seek(std::string_view target);
+  // To the last key <= target.
+  void SeekForPrev(std::string_view target);
+  void Next();
+  void Prev();
+  bool Valid() const;
+  std::string_view key() const;    // valid until the iterator moves
+  std::string_view value() const;
+  Status status() const;           // why Valid() is false, if not for want of keys
+
+ private:
+  friend class Store;
+  struct Impl;
+  explicit StoreIterator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Store {
+ public:
+  static Result<std::unique_ptr<Store>> Open(const StoreOptions& options);
+  ~Store();
+  Store(const Store&) = delete;
+
+  // Families are numbered in the order of StoreOptions::families.
+  Result<Family> CreateFamily(const std::string& name);
+  // All families, also those found on disk.
+  std::vector<std::string> FamilyNames() const;
+
+  // Errors: kNotFound.
+  Result<std::string> Get(Family family, std::string_view key) const;
+  // Atomic over all families. Durable on return when `sync` and the store has a write-ahead log.
+  Status Write(StoreBatch& batch, bool sync);
+  // Sees the store as it was at this call.
+  StoreIterator NewIterator(Family family) const;
+
+  // Makes all that was written durable, also without a write-ahead log; all families as of one moment.
+  Status Flush();
+  // Adds entries sorted by key as one file, for bulk loads. `fill` calls its argument for each entry in
+  // strictly ascending order of keys.
+  Status Ingest(Family family, const std::function<Status(
+                                   const std::function<Status(std::string_view, std::string_view)>&)>& fill);
+  Status Compact(Family family);
+  std::uint64_t SizeBytes() const;
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace daicho
