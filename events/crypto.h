@@ -1,0 +1,107 @@
+// The one door to OpenSSL. Published primitives only: SHA-256 (FIPS 180-4), HMAC (RFC 2104), Ed25519
+// (RFC 8032), AES-256-GCM (SP 800-38D), HPKE base mode (RFC 9180).
+//
+// Functions are thread-safe; an object belongs to one thread at a time unless its methods are const.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "events/bytes.h"
+
+namespace daicho {
+
+using Key256 = std::array<std::uint8_t, 32>;
+
+class Sha256 {
+ public:
+  Sha256();
+  void Update(std::string_view bytes);
+  Digest Final();  // once
+
+ private:
+  alignas(8) std::array<std::uint8_t, 128> state_;
+};
+
+// Hash of the concatenation.
+Digest Sha256Of(std::initializer_list<std::string_view> parts);
+Digest HmacSha256(const Key256& key, std::string_view data);
+
+bool ConstantTimeEqual(std::string_view a, std::string_view b);
+// Overwrites the bytes in a way the compiler keeps.
+void Wipe(void* data, std::size_t size);
+
+// From the operating system's generator, drawn in bulk.
+void RandomBytes(void* out, std::size_t size);
+template <std::size_t N>
+std::array<std::uint8_t, N> RandomArray() {
+  std::array<std::uint8_t, N> out;
+  RandomBytes(out.data(), N);
+  return out;
+}
+
+// Ed25519 public key. Copies share the parsed key.
+class VerifyingKey {
+ public:
+  // Errors: kInvalid for bytes that are no public key.
+  static Result<VerifyingKey> From(const Key256& bytes);
+  const Key256& bytes() const { return bytes_; }
+  // Errors: kTampered.
+  Status Verify(std::string_view message, std::string_view signature) const;
+
+ private:
+  Key256 bytes_{};
+  std::shared_ptr<void> key_;
+};
+
+// Ed25519 private key, made from its 32-byte seed.
+class SigningKey {
+ public:
+  static SigningKey Generate();
+  static SigningKey FromSeed(const Key256& seed);
+  const Key256& seed() const { return seed_; }
+  const Key256& public_key() const { return public_key_; }
+  std::string Sign(std::string_view message) const;  // 64 bytes
+
+ private:
+  Key256 seed_{};
+  Key256 public_key_{};
+  std::shared_ptr<void> key_;
+};
+
+// AES-256-GCM with a 96-bit nonce. Output: ciphertext ‖ tag(16).
+inline constexpr std::size_t kNonceBytes = 12;
+inline constexpr std::size_t kTagBytes = 16;
+// Appends to `out`.
+void AeadSeal(const Key256& key, std::string_view nonce, std::string_view aad,
+              std::initializer_list<std::string_view> plaintext, std::string& out);
+// Errors: kTampered; nothing of the plaintext is returned then.
+Result<std::string> AeadOpen(const Key256& key, std::string_view nonce, std::string_view aad,
+                             std::string_view sealed);
+
+// `size` bytes of AES-256-CTR keystream from counter block 0.
+void KeyStream(const Key256& key, void* out, std::size_t size);
+
+// HPKE: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; base mode, single message.
+struct HpkeKeyPair {
+  Key256 private_key;
+  Key256 public_key;
+  static HpkeKeyPair Generate();
+  static HpkeKeyPair FromPrivate(const Key256& private_key);
+};
+// enc(32) ‖ ciphertext ‖ tag.
+Result<std::string> HpkeSeal(const Key256& recipient, std::string_view info, std::string_view aad,
+                             std::string_view plaintext);
+Result<std::string> HpkeOpen(const HpkeKeyPair& recipient, std::string_view info,
+                             std::string_view aad, std::string_view sealed);
+
+namespace testing {
+// The same with a chosen ephemeral key and AES key size (16 or 32), for the vectors of RFC 9180.
+Result<std::string> HpkeSealWith(const HpkeKeyPair& ephemeral, std::size_t key_bytes,
+                                 const Key256& recipient, std::string_view info,
+                                 std::string_view aad, std::string_view plaintext);
+}  // namespace testing
+
+}  // namespace daicho

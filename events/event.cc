@@ -1,0 +1,134 @@
+#include "events/event.h"
+
+namespace daicho {
+namespace {
+
+constexpr std::string_view kCommitmentTag = "daicho/commitment/1\n";
+constexpr std::string_view kReceiptTag = "daicho/receipt/1\n";
+
+template <typename Message>
+Status ParseExact(std::string_view bytes, Message& out, const char* what) {
+  if (!out.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return Corrupt(std::string(what) + " cannot be decoded");
+  }
+  if (!out.GetReflection()->GetUnknownFields(out).empty()) {
+    return Unsupported(std::string(what) + " holds a field this version does not know");
+  }
+  return {};
+}
+
+}  // namespace
+
+Digest Commit(std::string_view salt, std::string_view payload) {
+  return Sha256Of({kCommitmentTag, salt, payload});
+}
+
+v1::Draft MakeDraft(const DraftEvent& event, const std::string& issuer, Sequence sequence) {
+  const Salt salt = RandomArray<16>();
+  v1::EventHeader header;
+  header.set_kind(event.kind);
+  header.set_issuer(issuer);
+  header.set_sequence(sequence.value());
+  header.set_retention(event.retention);
+  header.set_schema_version(1);
+  header.add_commitments(std::string(View(Commit(View(salt), event.payload))));
+  v1::Draft draft;
+  header.SerializeToString(draft.mutable_header());
+  v1::DraftPart* part = draft.add_parts();
+  part->set_salt(std::string(View(salt)));
+  part->set_payload(event.payload);
+  part->set_subject(event.subject);
+  part->set_clear(event.clear);
+  return draft;
+}
+
+std::string IntakeInfo(const LedgerId& ledger) {
+  return "daicho/intake/1\n" + std::string(View(ledger));
+}
+
+Result<std::string> SealSubmission(const v1::SubmissionBody& body, const std::string& head,
+                                   const Key256& intake_public_key, const LedgerId& ledger) {
+  v1::Submission submission;
+  submission.set_version(kSubmissionVersion);
+  submission.set_head(head);
+  ASSIGN_OR_RETURN(*submission.mutable_sealed_body(),
+                   HpkeSeal(intake_public_key, IntakeInfo(ledger), head, body.SerializeAsString()));
+  return submission.SerializeAsString();
+}
+
+Result<v1::EventHeader> ParseHeader(std::string_view bytes) {
+  v1::EventHeader header;
+  RETURN_IF_ERROR(ParseExact(bytes, header, "event header"));
+  if (header.issuer().empty() || header.sequence() == 0 || header.commitments_size() == 0 ||
+      header.commitments_size() > static_cast<int>(kPartsPerEventMax)) {
+    return Corrupt("event header lacks its issuer, sequence or commitments");
+  }
+  for (const std::string& commitment : header.commitments()) {
+    if (commitment.size() != 32) return Corrupt("event header holds a commitment of the wrong size");
+  }
+  return header;
+}
+
+Result<v1::EntryLeaf> ParseLeaf(std::string_view bytes) {
+  v1::EntryLeaf leaf;
+  RETURN_IF_ERROR(ParseExact(bytes, leaf, "entry leaf"));
+  if (leaf.version() != kLeafVersion) return Unsupported("entry leaf of an unknown version");
+  if (leaf.ledger().size() != 16) return Corrupt("entry leaf lacks its ledger");
+  for (const v1::KeyReference& key : leaf.keys()) {
+    if (key.subject().size() != 16) return Corrupt("entry leaf names a subject of the wrong size");
+  }
+  return leaf;
+}
+
+Key256 RatchetKey(Key256 key, std::uint32_t steps) {
+  for (; steps > 0; --steps) key = HmacSha256(key, "daicho/ratchet/1\n");
+  return key;
+}
+
+std::string SealPart(const Key256& key, std::string_view leaf, std::string_view salt,
+                     std::string_view payload) {
+  const auto nonce = RandomArray<kNonceBytes>();
+  std::string out;
+  out.reserve(kNonceBytes + salt.size() + payload.size() + kTagBytes);
+  out.append(View(nonce));
+  AeadSeal(key, View(nonce), leaf, {salt, payload}, out);
+  return out;
+}
+
+Result<std::string> OpenClearPart(std::string_view part, std::string_view commitment) {
+  constexpr std::size_t kSalt = sizeof(Salt);
+  if (part.empty()) return Erased("the content was erased");
+  if (part.size() < kSalt) return Tampered("part is shorter than its salt");
+  if (View(Commit(part.substr(0, kSalt), part.substr(kSalt))) != commitment) {
+    return Tampered("payload does not match its commitment");
+  }
+  return std::string(part.substr(kSalt));
+}
+
+Result<std::string> OpenSealedPart(const Key256& key, std::string_view leaf, std::string_view part,
+                                   std::string_view commitment) {
+  if (part.empty()) return Erased("the content was erased");
+  if (part.size() < kNonceBytes) return Tampered("part is shorter than its nonce");
+  ASSIGN_OR_RETURN(const std::string plain,
+                   AeadOpen(key, part.substr(0, kNonceBytes), leaf, part.substr(kNonceBytes)));
+  return OpenClearPart(plain, commitment);
+}
+
+std::string SignReceipt(const v1::Receipt& receipt, const SigningKey& key) {
+  v1::SignedReceipt out;
+  receipt.SerializeToString(out.mutable_receipt());
+  out.set_signature(key.Sign(std::string(kReceiptTag) + out.receipt()));
+  return out.SerializeAsString();
+}
+
+Result<v1::Receipt> VerifyReceipt(std::string_view signed_receipt, const VerifyingKey& key) {
+  v1::SignedReceipt envelope;
+  RETURN_IF_ERROR(ParseExact(signed_receipt, envelope, "receipt"));
+  RETURN_IF_ERROR(key.Verify(std::string(kReceiptTag) + envelope.receipt(), envelope.signature()));
+  v1::Receipt receipt;
+  RETURN_IF_ERROR(ParseExact(envelope.receipt(), receipt, "receipt"));
+  if (receipt.version() != kReceiptVersion) return Unsupported("receipt of an unknown version");
+  return receipt;
+}
+
+}  // namespace daicho

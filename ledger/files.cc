@@ -1,0 +1,76 @@
+#include "ledger/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace daicho {
+
+Status ErrnoStatus(std::string_view what) {
+  const int error = errno;
+  std::string message = std::string(what) + ": " + std::strerror(error);
+  return {error == ENOENT ? Code::kNotFound : Code::kUnavailable, std::move(message)};
+}
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Status MakeDirectories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return Unavailable("creating " + path + ": " + error.message());
+  return {};
+}
+
+bool FileExists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+Result<std::string> ReadFile(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return ErrnoStatus("opening " + path);
+  std::string out;
+  char buffer[65536];
+  for (;;) {
+    const ssize_t n = ::read(file.get(), buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("reading " + path);
+    if (n == 0) return out;
+    out.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+Status SyncDirectory(const std::string& path) {
+  const Descriptor dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (dir.get() < 0) return ErrnoStatus("opening " + path);
+  if (::fsync(dir.get()) != 0) return ErrnoStatus("syncing " + path);
+  return {};
+}
+
+Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode) {
+  const std::string beside = path + ".new";
+  {
+    const Descriptor file(
+        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, static_cast<mode_t>(mode)));
+    if (file.get() < 0) return ErrnoStatus("creating " + beside);
+    while (!content.empty()) {
+      const ssize_t n = ::write(file.get(), content.data(), content.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus("writing " + beside);
+      content.remove_prefix(static_cast<std::size_t>(n));
+    }
+    if (::fdatasync(file.get()) != 0) return ErrnoStatus("syncing " + beside);
+  }
+  if (::rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus("renaming " + beside);
+  return SyncDirectory(std::filesystem::path(path).parent_path().string());
+}
+
+Status RemoveFile(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus("removing " + path);
+  return {};
+}
+
+}  // namespace daicho

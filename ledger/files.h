@@ -1,0 +1,39 @@
+// Small files that must survive a crash whole or not at all, and the directory they lie in.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "events/result.h"
+
+namespace daicho {
+
+Status MakeDirectories(const std::string& path);
+bool FileExists(const std::string& path);
+// Errors: kNotFound, kUnavailable.
+Result<std::string> ReadFile(const std::string& path);
+// Writes beside, syncs, renames over, syncs the directory. `mode` as in open(2).
+Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode = 0600);
+Status RemoveFile(const std::string& path);
+Status SyncDirectory(const std::string& path);
+// "opening x: No such file or directory"
+Status ErrnoStatus(std::string_view what);
+
+// An open descriptor, closed on destruction.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(Descriptor&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace daicho
