@@ -51,10 +51,13 @@ class StoreIterator {
  public:
   ~StoreIterator();
   StoreIterator(StoreIterator&&) noexcept;
+  StoreIterator& operator=(StoreIterator&&) noexcept;
   // To the first key >= target.
   void Seek(std::string_view target);
   // To the last key <= target.
   void SeekForPrev(std::string_view target);
+  void SeekToFirst();
+  void SeekToLast();
   void Next();
   void Prev();
   bool Valid() const;
@@ -75,9 +78,10 @@ class Store {
   ~Store();
   Store(const Store&) = delete;
 
-  // Families are numbered in the order of StoreOptions::families.
+  // Families are numbered in the order of StoreOptions::families, then come those found on disk, then
+  // those created later. Returns the number of the one that exists if there is one.
   Result<Family> CreateFamily(const std::string& name);
-  // All families, also those found on disk.
+  // All families in the order of their numbers.
   std::vector<std::string> FamilyNames() const;
 
   // Errors: kNotFound.
@@ -89,12 +93,14 @@ class Store {
 
   // Makes all that was written durable, also without a write-ahead log; all families as of one moment.
   Status Flush();
-  // Adds entries sorted by key as one file, for bulk loads. `fill` calls its argument for each entry in
-  // strictly ascending order of keys.
+  // Adds entries sorted by key as one file, for bulk loads; they replace what stood under their keys.
+  // `fill` calls its argument for each entry in strictly ascending order of keys. Durable on return, also
+  // without a write-ahead log: not bound to the moment of a Flush.
   Status Ingest(Family family, const std::function<Status(
                                    const std::function<Status(std::string_view, std::string_view)>&)>& fill);
+  // Rewrites the family, so that deleted values leave its files.
   Status Compact(Family family);
-  std::uint64_t SizeBytes() const;
+  std::uint64_t SizeBytes() const;  // on disk
 
  private:
   struct Impl;
