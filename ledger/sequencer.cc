@@ -1,0 +1,704 @@
+#include "ledger/sequencer.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "events/dates.h"
+#include "events/topics.h"
+#include "ledger/residents.h"
+#include "ledger/state_overlay.h"
+#include "ledger/submission.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kPreparedBytesMax = 48u << 20;
+constexpr std::size_t kReplayBatch = 10'000;
+constexpr milliseconds kInboxWait{50};
+
+const std::vector<std::string> kFamilies = {"meta",     "residents",   "numbers",
+                                            "notices",  "submissions", "subjects"};
+enum : Family { kMeta, kResidents, kNumbers, kNotices, kSubmissions, kSubjects };
+
+// A submission read from an inbox, on its way through the stages.
+struct Arrival {
+  std::string issuer;
+  Cursor next;
+  std::size_t bytes = 0;
+  PreparedSubmission prepared;
+};
+
+// A notice that may be admitted, and the key that will seal it.
+struct Judged {
+  Decision decision;
+  Key256 key{};
+};
+
+// What the committer appends and then stores.
+struct Batch {
+  std::vector<TopicRecord> records;  // entries first, then the receipts that speak of them
+  std::size_t events = 0;
+  std::size_t bytes = 0;
+  StoreBatch state;
+  Position end;
+  Sequencer::Counters counters;
+};
+
+v1::Violation SubmissionViolation(const char* field, const char* rule, std::string message,
+                                  std::uint64_t expected = 0) {
+  v1::Violation out;
+  out.set_field(field);
+  out.set_rule(rule);
+  out.set_message(std::move(message));
+  out.set_expected(expected);
+  return out;
+}
+
+std::string SubmissionKey(const std::string& issuer, const Digest& head) {
+  return issuer + "/" + std::string(View(head));
+}
+
+std::string PositionsValue(std::uint64_t first, std::uint64_t last) {
+  std::string out;
+  AppendU64(out, first);
+  AppendU64(out, last);
+  return out;
+}
+
+}  // namespace
+
+struct Sequencer::Impl {
+  explicit Impl(SequencerOptions o)
+      : options(std::move(o)), topics{options.prefecture},
+        replay(options.ledger, options.registrar_public_key) {}
+
+  SequencerOptions options;
+  Topics topics;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<StateOverlay> state;
+  std::unique_ptr<Residents> residents;
+  LedgerReplay replay;
+  std::unique_ptr<LogWriter> writer;
+  std::atomic<std::uint64_t> committed_position{0};
+  std::atomic<std::uint64_t> admitted{0}, repeated{0}, rejected{0}, events{0};
+
+  // Shared with the preparing and the committing thread.
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::pair<std::string, Cursor>> to_assign;  // guarded by mutex, like all below
+  std::deque<Arrival> arrivals;
+  std::size_t arrivals_bytes = 0;
+  std::unique_ptr<Batch> committing;
+  Status failure;
+  bool stopping = false;
+
+  Batch batch;  // of the judging thread
+
+  // --- catching up -------------------------------------------------------------------------------
+
+  Status OpenState() {
+    StoreOptions store_options;
+    store_options.path = options.state_dir;
+    store_options.families = kFamilies;
+    store_options.write_ahead_log = false;  // the ledger is its log
+    ASSIGN_OR_RETURN(store, Store::Open(store_options));
+    state = std::make_unique<StateOverlay>(*store);
+    residents = std::make_unique<Residents>(*state, ResidentFamilies{kResidents, kNumbers, kNotices});
+    return {};
+  }
+
+  // Becomes the writer, forgets what is not in the log, and reads what is.
+  Status Recover() {
+    state->Reset();
+    batch = Batch();
+    replay = LedgerReplay(options.ledger, options.registrar_public_key);
+    if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
+      return status;
+    }
+    ASSIGN_OR_RETURN(writer, options.log->OpenWriter(topics.Prefix() + "sequencer"));
+    RETURN_IF_ERROR(CatchUp().With("reading the ledger back"));
+    committed_position = replay.next_position().value();
+    const std::lock_guard lock(mutex);
+    to_assign.clear();
+    for (const auto& [issuer, registered] : replay.registry().issuers()) {
+      ASSIGN_OR_RETURN(const Cursor next, ResumeAt(issuer));
+      to_assign.emplace_back(issuer, next);
+    }
+    if (replay.next_position() == Position(0)) {
+      const std::string registrar = RoleIssuer(options.prefecture, "registrar");
+      ASSIGN_OR_RETURN(const Cursor next, ResumeAt(registrar));
+      to_assign.emplace_back(registrar, next);
+    }
+    return {};
+  }
+
+  Status CreateIssuerTopics(const std::string& issuer) {
+    RETURN_IF_ERROR(options.log->CreateTopic(topics.Inbox(issuer)));
+    return options.log->CreateTopic(topics.Receipt(issuer));
+  }
+
+  // Behind the last submission of the issuer that was answered.
+  Result<Cursor> ResumeAt(const std::string& issuer) {
+    auto last = options.log->ReadLast(topics.Receipt(issuer));
+    if (last.status().code() == Code::kNotFound) {
+      RETURN_IF_ERROR(CreateIssuerTopics(issuer));
+      return Cursor(0);
+    }
+    RETURN_IF_ERROR(last.status());
+    ASSIGN_OR_RETURN(const auto key, VerifyingKey::From(options.receipt_key.public_key()));
+    auto receipt = VerifyReceipt(last->value, key);
+    if (!receipt.ok()) return receipt.status().With("last receipt of issuer " + issuer);
+    return Cursor(receipt->inbox_next());
+  }
+
+  Status CatchUp() {
+    ASSIGN_OR_RETURN(const Bounds bounds, options.log->GetBounds(topics.Ledger()));
+    ASSIGN_OR_RETURN(const Cursor from,
+                     FindEntry(*options.log, topics.Ledger(), replay.next_position()));
+    ASSIGN_OR_RETURN(auto reader, options.log->OpenReader());
+    RETURN_IF_ERROR(reader->Assign(topics.Ledger(), from).status());
+    std::uint64_t first = replay.next_position().value();
+    std::size_t unsaved = 0;
+    while (reader->Next(0) < bounds.end) {
+      ASSIGN_OR_RETURN(const auto received, reader->Poll(kReplayBatch, milliseconds(100)));
+      for (const Received& record : received) {
+        ASSIGN_OR_RETURN(const auto entry, replay.Next(record.value));
+        if (Status status = Reapply(entry); !status.ok()) {
+          return status.With("position " + std::to_string(entry.position.value()));
+        }
+        ++unsaved;
+        if (!entry.ends_submission) continue;
+        const Digest head = Sha256Of({entry.leaf.head()});
+        state->Put(kSubmissions, SubmissionKey(entry.header.issuer(), head),
+                   PositionsValue(first, entry.position.value()));
+        state->Keep();
+        first = entry.position.value() + 1;
+        if (unsaved >= kReplayBatch) {
+          RETURN_IF_ERROR(SaveReplayed());
+          unsaved = 0;
+        }
+      }
+    }
+    if (!replay.between_submissions()) return Tampered("the ledger ends inside a submission");
+    return SaveReplayed();
+  }
+
+  Status SaveReplayed() {
+    RETURN_IF_ERROR(replay.VerifyHeads());
+    StoreBatch changes = state->Seal();
+    replay.Save(changes, kMeta);
+    RETURN_IF_ERROR(store->Write(changes, false));
+    state->Land();
+    return {};
+  }
+
+  // Takes an admitted entry into the state: the same rules as at its admission must say the same.
+  Status Reapply(const LedgerReplay::Checked& entry) {
+    if (entry.header.kind() != v1::EVENT_KIND_UPDATE) {
+      for (int i = 0; i < entry.leaf.keys_size(); ++i) {
+        const v1::KeyReference& key = entry.leaf.keys(i);
+        PutSubjectKey(key.subject(), entry.header.retention(), KeySlot(key.slot()), key.step() + 1);
+      }
+      return {};
+    }
+    ASSIGN_OR_RETURN(const std::string payload, OpenPart(entry, 0, *options.keys));
+    v1::UpdateNotice notice;
+    if (!notice.ParseFromString(payload)) return Corrupt("notice cannot be decoded");
+    const std::string digest = NoticeDigest(payload);
+    ASSIGN_OR_RETURN(Decision decision, residents->Decide(notice, entry.header.issuer(), digest));
+    if (!decision.violations.empty() || decision.effect != entry.leaf.effect()) {
+      return Tampered("the admitted notice does not follow from those before it");
+    }
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    if (decision.effect == v1::EFFECT_ENTERED) {
+      ASSIGN_OR_RETURN(decision.resident.handle, ToArray<16>(key.subject()));
+      decision.resident.slot = KeySlot(key.slot());
+    } else if (key.subject() != View(decision.resident.handle) ||
+               key.slot() != decision.resident.slot.value() || key.step() != decision.resident.next_step) {
+      return Tampered("the entry is sealed under another key than its subject's");
+    }
+    return residents->Apply(decision, notice, entry.header.issuer(), digest);
+  }
+
+  void PutSubjectKey(const std::string& subject, v1::RetentionClass retention, KeySlot slot,
+                     std::uint32_t next_step) {
+    std::string value;
+    AppendU64(value, slot.value());
+    AppendU32(value, next_step);
+    state->Put(kSubjects, subject + static_cast<char>(retention), std::move(value));
+  }
+
+  // --- prepare: its own thread -------------------------------------------------------------------
+
+  void PrepareLoop() {
+    auto failed = [&](Status status) {
+      const std::lock_guard lock(mutex);
+      if (failure.ok()) failure = std::move(status);
+      changed.notify_all();
+    };
+    auto opened = options.log->OpenReader();
+    if (!opened.ok()) return failed(opened.status());
+    LogReader& reader = **opened;
+    std::vector<std::string> sources;
+    for (;;) {
+      {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return stopping || arrivals_bytes < kPreparedBytesMax; });
+        if (stopping) return;
+        for (; !to_assign.empty(); to_assign.pop_front()) {
+          const auto& [issuer, from] = to_assign.front();
+          auto source = reader.Assign(topics.Inbox(issuer), from);
+          if (!source.ok()) {
+            failure = source.status();
+            changed.notify_all();
+            return;
+          }
+          sources.resize(*source + 1);
+          sources[*source] = issuer;
+        }
+      }
+      auto received = reader.Poll(16, kInboxWait);
+      if (!received.ok()) return failed(received.status());
+      for (Received& record : *received) {
+        Arrival arrival{sources[record.source], record.next, record.value.size(), {}};
+        arrival.prepared = PrepareSubmission(record.value, arrival.issuer, options.prefecture,
+                                             options.ledger, options.intake);
+        const std::lock_guard lock(mutex);
+        if (stopping) return;
+        arrivals_bytes += arrival.bytes;
+        arrivals.push_back(std::move(arrival));
+        changed.notify_all();
+      }
+    }
+  }
+
+  // --- judge: Run's thread -----------------------------------------------------------------------
+
+  Status Judge(Arrival& arrival) {
+    PreparedSubmission& submission = arrival.prepared;
+    v1::Receipt receipt;
+    receipt.set_version(kReceiptVersion);
+    receipt.set_ledger(std::string(View(options.ledger)));
+    receipt.set_issuer(arrival.issuer);
+    receipt.set_submission(std::string(View(submission.head_digest)));
+    receipt.set_inbox_next(arrival.next.value());
+
+    const std::string key = SubmissionKey(arrival.issuer, submission.head_digest);
+    ASSIGN_OR_RETURN(const auto known, state->Get(kSubmissions, key));
+    if (known) {
+      receipt.set_outcome(v1::OUTCOME_ALREADY_ADMITTED);
+      receipt.set_first_position(ReadU64(*known));
+      receipt.set_last_position(ReadU64(std::string_view(*known).substr(8)));
+      ++batch.counters.repeated;
+    } else {
+      RETURN_IF_ERROR(CheckHead(arrival));
+      // Rules about residents are judged only for a submission that is its issuer's next word.
+      std::vector<Judged> judged;
+      if (IsNext(arrival)) RETURN_IF_ERROR(Decide(arrival, judged));
+      if (submission.violations.empty()) {
+        RETURN_IF_ERROR(Admit(arrival, judged, receipt));
+      } else {
+        state->Drop();
+        receipt.set_outcome(v1::OUTCOME_REJECTED);
+        std::stable_sort(submission.violations.begin(), submission.violations.end(),
+                         [](const auto& a, const auto& b) { return a.item() < b.item(); });
+        for (v1::Violation& violation : submission.violations) {
+          *receipt.add_violations() = std::move(violation);
+        }
+        ++batch.counters.rejected;
+      }
+    }
+    const IssuerState* issuer = replay.FindIssuer(arrival.issuer);
+    if (issuer != nullptr) {
+      receipt.set_issuer_size(issuer->tree.size());
+      receipt.set_issuer_root(std::string(View(issuer->tree.Root())));
+    }
+    AddReceipt(receipt);
+    return {};
+  }
+
+  void AddReceipt(v1::Receipt& receipt) {
+    receipt.set_decided_at(options.clock->Now().value());
+    TopicRecord record;
+    record.topic = topics.Receipt(receipt.issuer());
+    record.record.key = receipt.submission();
+    record.record.value = SignReceipt(receipt, options.receipt_key);
+    batch.bytes += record.record.value.size();
+    batch.records.push_back(std::move(record));
+  }
+
+  bool IsNext(const Arrival& arrival) const {
+    return arrival.prepared.readable &&
+           std::none_of(arrival.prepared.violations.begin(), arrival.prepared.violations.end(),
+                        [](const v1::Violation& v) { return v.field() == "head"; });
+  }
+
+  // The signature, and that the head continues what the issuer said before.
+  Status CheckHead(Arrival& arrival) {
+    PreparedSubmission& submission = arrival.prepared;
+    if (!submission.readable) return {};
+    auto refuse = [&](const char* rule, std::string message, std::uint64_t expected = 0) {
+      submission.violations.push_back(SubmissionViolation("head", rule, std::move(message), expected));
+      return Status();
+    };
+    MerkleEdge tree;
+    VerifyingKey key;
+    if (const IssuerState* issuer = replay.FindIssuer(arrival.issuer)) {
+      tree = issuer->tree;
+      key = issuer->key;
+    } else if (replay.next_position() == Position(0)) {
+      ASSIGN_OR_RETURN(key, VerifyingKey::From(options.registrar_public_key));
+    } else {
+      return refuse("issuer", "登録されていない発行者です");
+    }
+    if (!VerifyTreeHead(submission.head_note, key).ok()) return refuse("signature", "署名を検証できません");
+    const std::uint64_t first = submission.head.size - submission.events.size() + 1;
+    const std::uint64_t expected = tree.size() + 1;
+    if (first > expected) return refuse("gap", "連番が飛んでいます", expected);
+    if (first < expected) return refuse("repeat_differs", "受理済みの連番に別の内容が提出されました", expected);
+    for (const PreparedEvent& event : submission.events) tree.Append(event.leaf_hash);
+    if (tree.Root() != submission.head.root) return refuse("root", "ツリーヘッドが内容と一致しません");
+    return {};
+  }
+
+  // May this issuer say this, and does each notice follow from those before it?
+  Status Decide(Arrival& arrival, std::vector<Judged>& judged) {
+    auto& violations = arrival.prepared.violations;
+    const IssuerState* issuer = replay.FindIssuer(arrival.issuer);
+    const v1::IssuerRole role = issuer != nullptr ? issuer->role : v1::ISSUER_ROLE_REGISTRAR;
+    const std::vector<v1::Violation> unreadable = violations;  // items that broke a rule already
+    std::optional<Registry> registry;  // as it would be after the events so far
+    judged.resize(arrival.prepared.events.size());
+    for (std::size_t item = 0; item < judged.size(); ++item) {
+      const PreparedEvent& event = arrival.prepared.events[item];
+      const auto broken = [item](const v1::Violation& v) { return v.item() == item; };
+      if (event.kind == nullptr ||
+          std::any_of(unreadable.begin(), unreadable.end(), broken)) {
+        continue;
+      }
+      if (violations.size() >= kViolationsMax) break;
+      auto refuse = [&](v1::Violation violation) {
+        violation.set_item(item);
+        violations.push_back(std::move(violation));
+      };
+      if (!MayIssue(role, event.header.kind())) {
+        refuse(SubmissionViolation("header.kind", "authority", "この発行者には許されない種別です"));
+        continue;
+      }
+      if (event.kind->clear) {
+        if (!registry) registry = replay.registry();
+        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload()); !status.ok()) {
+          refuse(SubmissionViolation("payload", "registry", status.message()));
+        }
+        continue;
+      }
+      if (event.header.kind() != v1::EVENT_KIND_UPDATE) continue;
+      ASSIGN_OR_RETURN(Decision decision, residents->Decide(event.notice, arrival.issuer, event.notice_digest));
+      for (v1::Violation& violation : decision.violations) refuse(std::move(violation));
+      if (decision.violations.empty()) {
+        if (decision.effect == v1::EFFECT_ENTERED) {
+          const KeyStore::NewKey created = options.keys->Create();
+          decision.resident.handle = RandomArray<16>();
+          decision.resident.slot = created.slot;
+          judged[item].key = created.key;
+        } else {
+          ASSIGN_OR_RETURN(judged[item].key,
+                           options.keys->KeyAt(decision.resident.slot, decision.resident.next_step));
+        }
+        RETURN_IF_ERROR(residents->Apply(decision, event.notice, arrival.issuer, event.notice_digest));
+        judged[item].decision = std::move(decision);
+      }
+    }
+    return {};
+  }
+
+  Status Admit(Arrival& arrival, const std::vector<Judged>& judged, v1::Receipt& receipt);
+
+  // --- commit: its own thread --------------------------------------------------------------------
+
+  void CommitLoop() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      changed.wait(lock, [&] { return committing != nullptr || stopping; });
+      if (committing == nullptr) return;
+      Batch& work = *committing;
+      lock.unlock();
+      Status status = Commit(work);
+      lock.lock();
+      if (!status.ok() && failure.ok()) failure = std::move(status);
+      committing = nullptr;
+      changed.notify_all();
+    }
+  }
+
+  Status Commit(Batch& work) {
+    RETURN_IF_ERROR(options.keys->Sync());
+    RETURN_IF_ERROR(writer->Append(work.records));
+    RETURN_IF_ERROR(store->Write(work.state, false));
+    state->Land();
+    committed_position = work.end.value();
+    admitted += work.counters.admitted;
+    repeated += work.counters.repeated;
+    rejected += work.counters.rejected;
+    events += work.counters.events;
+    return {};
+  }
+
+  // --- running -----------------------------------------------------------------------------------
+
+  Status Session(std::stop_token stop) {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = false;
+      failure = Status();
+      arrivals.clear();
+      arrivals_bytes = 0;
+    }
+    std::thread preparer([this] { PrepareLoop(); });
+    std::thread committer([this] { CommitLoop(); });
+    const std::stop_callback wake(stop, [this] {
+      const std::lock_guard lock(mutex);
+      changed.notify_all();
+    });
+    Status status = JudgeLoop(stop);
+    {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return committing == nullptr; });
+      if (status.ok()) status = failure;
+      stopping = true;
+      changed.notify_all();
+    }
+    preparer.join();
+    committer.join();
+    return status;
+  }
+
+  // A batch goes out whenever the committer is idle: a lone notice does not wait, and under load a batch
+  // grows as long as the one before it takes.
+  Status JudgeLoop(std::stop_token stop) {
+    for (;;) {
+      std::unique_lock lock(mutex);
+      const auto can_hand_over = [&] { return committing == nullptr && !batch.records.empty(); };
+      const auto can_judge = [&] { return !stop.stop_requested() && !arrivals.empty() && HasRoom(); };
+      const auto done = [&] {
+        return stop.stop_requested() && committing == nullptr && batch.records.empty();
+      };
+      changed.wait(lock, [&] { return !failure.ok() || can_hand_over() || can_judge() || done(); });
+      if (!failure.ok()) return failure;
+      if (done()) return {};
+      if (can_hand_over()) {
+        lock.unlock();
+        RETURN_IF_ERROR(HandOver());
+        continue;
+      }
+      Arrival arrival = std::move(arrivals.front());
+      arrivals.pop_front();
+      arrivals_bytes -= arrival.bytes;
+      changed.notify_all();
+      lock.unlock();
+      RETURN_IF_ERROR(Judge(arrival));
+    }
+  }
+
+  bool HasRoom() const {
+    return batch.events < options.batch_events_max && batch.bytes < options.batch_bytes_max;
+  }
+
+  Status HandOver() {
+    RETURN_IF_ERROR(replay.VerifyHeads());
+    batch.state = state->Seal();
+    replay.Save(batch.state, kMeta);
+    batch.end = replay.next_position();
+    const std::lock_guard lock(mutex);
+    committing = std::make_unique<Batch>(std::move(batch));
+    batch = Batch();
+    changed.notify_all();
+    return {};
+  }
+};
+
+Status Sequencer::Impl::Admit(Arrival& arrival, std::vector<Judged>& judged, v1::Receipt& receipt) {
+  PreparedSubmission& submission = arrival.prepared;
+  const TimeMicros admitted_at = std::max(options.clock->Now(), replay.last_admitted_at());
+  const std::string time = FormatTimestamp(admitted_at);
+  const std::string source = "/daicho/" + std::to_string(options.prefecture) + "/ledger";
+  receipt.set_outcome(v1::OUTCOME_ADMITTED);
+  receipt.set_first_position(replay.next_position().value());
+  std::vector<std::string> new_issuers;
+  v1::EntryLeaf leaf;
+  v1::Entry entry;
+  for (std::size_t item = 0; item < submission.events.size(); ++item) {
+    PreparedEvent& event = submission.events[item];
+    leaf.Clear();
+    entry.Clear();
+    leaf.set_version(kLeafVersion);
+    leaf.set_ledger(receipt.ledger());
+    leaf.set_position(replay.next_position().value());
+    leaf.set_admitted_at(admitted_at.value());
+    leaf.set_header(std::move(event.header_bytes));
+    std::vector<Key256> keys;
+    if (event.header.kind() == v1::EVENT_KIND_UPDATE) {
+      const Resident& before = judged[item].decision.resident;
+      leaf.set_effect(judged[item].decision.effect);
+      v1::KeyReference* reference = leaf.add_keys();
+      reference->set_subject(std::string(View(before.handle)));
+      reference->set_slot(before.slot.value());
+      reference->set_step(before.next_step);
+      keys.push_back(judged[item].key);
+    } else if (!event.kind->clear) {
+      for (const v1::DraftPart& part : event.parts) {
+        // A part about nobody has a subject of its own.
+        const std::string subject =
+            part.subject().empty() ? std::string(View(RandomArray<16>())) : part.subject();
+        ASSIGN_OR_RETURN(const auto held,
+                         state->Get(kSubjects, subject + static_cast<char>(event.header.retention())));
+        v1::KeyReference* reference = leaf.add_keys();
+        reference->set_subject(subject);
+        if (held) {
+          reference->set_slot(ReadU64(*held));
+          reference->set_step(ReadU32(std::string_view(*held).substr(8)));
+          ASSIGN_OR_RETURN(const Key256 key,
+                           options.keys->KeyAt(KeySlot(reference->slot()), reference->step()));
+          keys.push_back(key);
+        } else {
+          const KeyStore::NewKey created = options.keys->Create();
+          reference->set_slot(created.slot.value());
+          keys.push_back(created.key);
+        }
+        PutSubjectKey(subject, event.header.retention(), KeySlot(reference->slot()), reference->step() + 1);
+      }
+    }
+    if (item + 1 == submission.events.size()) leaf.set_head(submission.head_note);
+    leaf.SerializeToString(entry.mutable_leaf());
+    for (std::size_t i = 0; i < event.parts.size(); ++i) {
+      const v1::DraftPart& part = event.parts[i];
+      entry.add_parts(event.kind->clear ? part.salt() + part.payload()
+                                        : SealPart(keys[i], entry.leaf(), part.salt(), part.payload()));
+    }
+    TopicRecord record;
+    record.topic = topics.Ledger();
+    record.record.key = leaf.keys_size() > 0 ? leaf.keys(0).subject() : std::string(16, '\0');
+    record.record.value = entry.SerializeAsString();
+    record.record.headers = {{"ce_specversion", "1.0"},
+                             {"ce_id", std::to_string(leaf.position())},
+                             {"ce_source", source},
+                             {"ce_type", std::string(event.kind->ce_type)},
+                             {"ce_time", time},
+                             {"content-type", "application/protobuf"}};
+    // What every follower will check is checked before it is written.
+    if (Status status = replay.Next(record.record.value).status(); !status.ok()) {
+      return Internal("a judged event does not pass replay: " + status.message());
+    }
+    if (event.header.kind() == v1::EVENT_KIND_ISSUER_REGISTERED) {
+      v1::IssuerRegistered issuer;
+      if (issuer.ParseFromString(event.parts[0].payload())) new_issuers.push_back(issuer.issuer());
+    } else if (event.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
+      new_issuers.push_back(RoleIssuer(options.prefecture, "registrar"));
+    }
+    batch.bytes += record.record.value.size();
+    batch.records.push_back(std::move(record));
+  }
+  receipt.set_last_position(replay.next_position().value() - 1);
+  state->Put(kSubmissions, SubmissionKey(arrival.issuer, submission.head_digest),
+             PositionsValue(receipt.first_position(), receipt.last_position()));
+  state->Keep();
+  batch.events += submission.events.size();
+  batch.counters.events += submission.events.size();
+  ++batch.counters.admitted;
+  for (const std::string& issuer : new_issuers) {
+    if (issuer == arrival.issuer) continue;
+    RETURN_IF_ERROR(CreateIssuerTopics(issuer));
+    v1::Receipt welcome;
+    welcome.set_version(kReceiptVersion);
+    welcome.set_ledger(receipt.ledger());
+    welcome.set_issuer(issuer);
+    welcome.set_outcome(v1::OUTCOME_REGISTERED);
+    v1::Welcome* content = welcome.mutable_welcome();
+    content->set_prefecture(static_cast<std::uint32_t>(options.prefecture));
+    content->set_intake_public_key(std::string(View(options.intake.public_key)));
+    content->set_sequencer_public_key(std::string(View(options.receipt_key.public_key())));
+    AddReceipt(welcome);
+    const std::lock_guard lock(mutex);
+    to_assign.emplace_back(issuer, Cursor(0));
+  }
+  return {};
+}
+
+Sequencer::Sequencer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Sequencer::~Sequencer() = default;
+
+Result<std::unique_ptr<Sequencer>> Sequencer::Open(SequencerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  RETURN_IF_ERROR(impl->OpenState());
+  RETURN_IF_ERROR(impl->Recover());
+  return std::unique_ptr<Sequencer>(new Sequencer(std::move(impl)));
+}
+
+Status Sequencer::Run(std::stop_token stop) {
+  for (int failures = 0; !stop.stop_requested();) {
+    const std::uint64_t before = impl_->committed_position;
+    Status status = impl_->Session(stop);
+    if (status.ok()) break;
+    if (!status.retriable()) return status;
+    // The outcome of the last append is unknown: only the log knows. Read it back and go on from there.
+    failures = impl_->committed_position > before ? 1 : failures + 1;
+    if (failures > 10) return status.With("gave up after 10 attempts");
+    std::this_thread::sleep_for(milliseconds(100 * failures));
+    if (Status recovered = impl_->Recover(); !recovered.ok() && !recovered.retriable()) return recovered;
+  }
+  return impl_->store->Flush();
+}
+
+Position Sequencer::position() const { return Position(impl_->committed_position); }
+
+Sequencer::Counters Sequencer::counters() const {
+  return {impl_->admitted, impl_->repeated, impl_->rejected, impl_->events};
+}
+
+Status CreateLedgerTopics(Log& log, int prefecture) {
+  const Topics topics{prefecture};
+  const std::string registrar = RoleIssuer(prefecture, "registrar");
+  for (const std::string& topic : {topics.Ledger(), topics.Checkpoint(), topics.Inbox(registrar),
+                                   topics.Receipt(registrar)}) {
+    RETURN_IF_ERROR(log.CreateTopic(topic));
+  }
+  return {};
+}
+
+Result<Cursor> FindEntry(Log& log, const std::string& topic, Position position) {
+  ASSIGN_OR_RETURN(const Bounds bounds, log.GetBounds(topic));
+  // Cursors run ahead of positions by the markers between them: the entry lies in [low, high].
+  std::uint64_t low = std::max(bounds.first.value(), position.value());
+  std::uint64_t high = bounds.end.value();
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    ASSIGN_OR_RETURN(auto reader, log.OpenReader());
+    RETURN_IF_ERROR(reader->Assign(topic, Cursor(middle)).status());
+    std::optional<Received> found;
+    while (!found && reader->Next(0).value() < high) {
+      ASSIGN_OR_RETURN(auto received, reader->Poll(1, milliseconds(100)));
+      if (!received.empty()) found = std::move(received.front());
+    }
+    if (!found || found->cursor.value() >= high) {
+      high = middle;
+      continue;
+    }
+    v1::Entry entry;
+    if (!entry.ParseFromString(found->value)) return Corrupt("topic " + topic + " holds a record that is no entry");
+    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf()));
+    if (leaf.position() == position.value()) return found->cursor;
+    if (leaf.position() < position.value()) {
+      low = found->cursor.value() + (position.value() - leaf.position());
+    } else {
+      high = std::min(middle, found->cursor.value() - (leaf.position() - position.value()));
+    }
+  }
+  return Cursor(low);
+}
+
+}  // namespace daicho

@@ -1,0 +1,79 @@
+// Sequencer: the one writer of a ledger. It takes submissions from the issuers' inboxes in the order of
+// arrival, admits or rejects each whole, and answers each with a signed receipt.
+//
+//   inbox ─► prepare ─────────► judge ─────────────► commit
+//            open, decode,      signature, sequence,  sync new keys, append entries and receipts
+//            hash, rules of     resident rules,       in one atomic append, then store the state
+//            one notice         position, seal
+//            (own thread)       (Run's thread)        (own thread)
+//
+// The life of an event, and what a crash at each step leaves:
+//  1. read from the inbox                  nothing happened: it is read again
+//  2. data keys synced in the key store    rows that no entry uses: harmless
+//  3. entries and receipts appended        admitted: a restart reads them back from the log
+//  4. state stored                         (the state is a projection of the ledger: replayed when lost)
+// A restart resumes each inbox behind the last receipt of its issuer, which is in the same atomic append
+// as the entries it speaks of: nothing is admitted twice, and no rejection is judged anew.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <stop_token>
+
+#include "events/clock.h"
+#include "ledger/key_store.h"
+#include "ledger/log.h"
+#include "ledger/replay.h"
+
+namespace daicho {
+
+struct SequencerOptions {
+  int prefecture = 0;
+  LedgerId ledger{};
+  Key256 registrar_public_key{};
+  SigningKey receipt_key;
+  HpkeKeyPair intake;
+  std::string state_dir;
+  // Borrowed, all three.
+  Log* log = nullptr;
+  KeyStore* keys = nullptr;
+  const Clock* clock = nullptr;
+  // A batch is committed when the one before has landed, or at the latest at this size.
+  std::size_t batch_events_max = 20'000;
+  std::size_t batch_bytes_max = 48u << 20;
+};
+
+class Sequencer {
+ public:
+  // Opens its state, becomes the ledger's writer (fencing off any other) and catches up with the ledger.
+  static Result<std::unique_ptr<Sequencer>> Open(SequencerOptions options);
+  ~Sequencer();
+  Sequencer(const Sequencer&) = delete;
+
+  // Works until stopped (OK), fenced off (kConflict) or in need of a person. An unknown outcome of an
+  // append is resolved inside, by reading the log back.
+  Status Run(std::stop_token stop);
+
+  // Entries appended so far. Any thread.
+  Position position() const;
+  struct Counters {
+    std::uint64_t admitted = 0;     // submissions
+    std::uint64_t repeated = 0;
+    std::uint64_t rejected = 0;
+    std::uint64_t events = 0;       // admitted
+  };
+  Counters counters() const;
+
+ private:
+  struct Impl;
+  explicit Sequencer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Creates the ledger's topics and those of the registrar, so that its genesis can be submitted. Harmless
+// when they exist.
+Status CreateLedgerTopics(Log& log, int prefecture);
+// Where in the ledger topic the entry at `position` is, or would be appended.
+Result<Cursor> FindEntry(Log& log, const std::string& topic, Position position);
+
+}  // namespace daicho
