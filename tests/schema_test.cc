@@ -105,5 +105,43 @@ TEST(Schema, ZeroOfEveryEnumMeansUnspecified) {
   }
 }
 
+// Every name between backticks in events/README.md.
+Lines Glossary() {
+  std::ifstream in(DAICHO_GLOSSARY);
+  Lines names;
+  std::string text;
+  for (bool inside = false; std::getline(in, text, '`'); inside = !inside) {
+    if (inside) names.insert(text);
+  }
+  return names;
+}
+
+// "EVENT_KIND_UPDATE" of EventKind is "UPDATE".
+std::string ShortName(const pb::EnumValueDescriptor& value) {
+  const std::string zero = value.type()->value(0)->name();
+  return value.name().substr(zero.rfind(zero.ends_with("_NONE") ? "NONE" : "UNSPECIFIED"));
+}
+
+Lines Identifiers() {
+  Lines names;
+  for (const auto* file : AllFiles()) {
+    for (int i = 0; i < file->message_type_count(); ++i) {
+      const auto& message = *file->message_type(i);
+      names.insert(message.name());
+      for (int j = 0; j < message.field_count(); ++j) names.insert(message.field(j)->name());
+    }
+    for (int i = 0; i < file->enum_type_count(); ++i) {
+      const auto& type = *file->enum_type(i);
+      names.insert(type.name());
+      for (int j = 1; j < type.value_count(); ++j) names.insert(ShortName(*type.value(j)));
+    }
+  }
+  return names;
+}
+
+TEST(Schema, EveryIdentifierIsInTheGlossary) {
+  EXPECT_EQ(MissingFrom(Glossary(), Identifiers()), "");
+}
+
 }  // namespace
 }  // namespace daicho
