@@ -154,7 +154,7 @@ Result<LedgerReplay::Checked> LedgerReplay::Next(std::string_view record) {
     const KindInfo* kind = FindKind(out.header.kind());
     if (kind == nullptr) return Unsupported("an event of an unknown kind");
     const int parts = out.header.commitments_size();
-    if (out.entry.parts_size() != parts || out.leaf.keys_size() != (kind->clear ? 0 : parts)) {
+    if (out.entry.parts_size() != parts || out.leaf.keys_size() != parts - (kind->clear ? 1 : 0)) {
       return Tampered("parts, keys and commitments do not match");
     }
     const std::string& issuer_name = out.header.issuer();
@@ -261,8 +261,9 @@ Status LedgerReplay::Load(const Store& store, Family family) {
 Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const KeyStore& keys) {
   const std::string& sealed = entry.entry.parts(part);
   const std::string& commitment = entry.header.commitments(part);
-  if (entry.leaf.keys_size() == 0) return OpenClearPart(sealed, commitment);
-  const v1::KeyReference& reference = entry.leaf.keys(part);
+  const int clear = entry.header.commitments_size() - entry.leaf.keys_size();  // only part 0 may be
+  if (part < clear) return OpenClearPart(sealed, commitment);
+  const v1::KeyReference& reference = entry.leaf.keys(part - clear);
   ASSIGN_OR_RETURN(const Key256 key, keys.KeyAt(KeySlot(reference.slot()), reference.step()));
   return OpenSealedPart(key, entry.entry.leaf(), sealed, commitment);
 }

@@ -236,8 +236,8 @@ Result<Decision> Residents::Decide(const v1::UpdateNotice& notice, const std::st
   const std::string& held = out.resident.individual_number;
   const bool known = out.effect != v1::EFFECT_ENTERED;
   if (ChangesNumber(notice.reason())) {
-    const std::string& former = notice.former_individual_number();
-    if (notice.reason() == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY ? !held.empty() : former != held) {
+    const std::string& before = notice.former_individual_number();
+    if (notice.reason() == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY ? !held.empty() : before != held) {
       out.violations.push_back(
           Refuse("former_individual_number", "mismatch", "変更前の個人番号が登録と一致しません"));
     }

@@ -522,7 +522,8 @@ struct Sequencer::Impl {
   }
 };
 
-Status Sequencer::Impl::Admit(Arrival& arrival, std::vector<Judged>& judged, v1::Receipt& receipt) {
+Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judged,
+                              v1::Receipt& receipt) {
   PreparedSubmission& submission = arrival.prepared;
   const TimeMicros admitted_at = std::max(options.clock->Now(), replay.last_admitted_at());
   const std::string time = FormatTimestamp(admitted_at);
@@ -550,8 +551,9 @@ Status Sequencer::Impl::Admit(Arrival& arrival, std::vector<Judged>& judged, v1:
       reference->set_slot(before.slot.value());
       reference->set_step(before.next_step);
       keys.push_back(judged[item].key);
-    } else if (!event.kind->clear) {
+    } else {
       for (const v1::DraftPart& part : event.parts) {
+        if (part.clear()) continue;
         // A part about nobody has a subject of its own.
         const std::string subject =
             part.subject().empty() ? std::string(View(RandomArray<16>())) : part.subject();
@@ -575,10 +577,10 @@ Status Sequencer::Impl::Admit(Arrival& arrival, std::vector<Judged>& judged, v1:
     }
     if (item + 1 == submission.events.size()) leaf.set_head(submission.head_note);
     leaf.SerializeToString(entry.mutable_leaf());
-    for (std::size_t i = 0; i < event.parts.size(); ++i) {
-      const v1::DraftPart& part = event.parts[i];
-      entry.add_parts(event.kind->clear ? part.salt() + part.payload()
-                                        : SealPart(keys[i], entry.leaf(), part.salt(), part.payload()));
+    auto key = keys.begin();
+    for (const v1::DraftPart& part : event.parts) {
+      entry.add_parts(part.clear() ? part.salt() + part.payload()
+                                   : SealPart(*key++, entry.leaf(), part.salt(), part.payload()));
     }
     TopicRecord record;
     record.topic = topics.Ledger();
@@ -587,7 +589,7 @@ Status Sequencer::Impl::Admit(Arrival& arrival, std::vector<Judged>& judged, v1:
     record.record.headers = {{"ce_specversion", "1.0"},
                              {"ce_id", std::to_string(leaf.position())},
                              {"ce_source", source},
-                             {"ce_type", std::string(event.kind->ce_type)},
+                             {"ce_type", std::string(event.kind->type)},
                              {"ce_time", time},
                              {"content-type", "application/protobuf"}};
     // What every follower will check is checked before it is written.
