@@ -3,7 +3,8 @@
 //
 //   gateway ── Append ──► inbox.<issuer> ──► LogReader ─ sequencer ─ LogWriter ──► ledger, receipt.<issuer>
 //
-// Every method may be called from any thread. A LogReader or LogWriter belongs to one thread at a time.
+// Every method may be called from any thread. A LogReader or LogWriter belongs to one thread at a time,
+// and its Log outlives it. Names of topics and writers: 1 to 200 of a-z 0-9 . _ -
 #pragma once
 
 #include <chrono>
@@ -22,11 +23,15 @@ namespace daicho {
 
 // Largest record: a submission of 10,000 notices with glyph images fits.
 inline constexpr std::size_t kRecordBytesMax = 64u << 20;
+// Largest sum of records in one LogWriter::Append.
+inline constexpr std::size_t kAppendBytesMax = 4 * kRecordBytesMax;
 
 struct Record {
   std::string key;
   std::string value;
   std::vector<std::pair<std::string, std::string>> headers;
+
+  std::size_t bytes() const;
 };
 
 struct TopicRecord {
@@ -90,5 +95,9 @@ class Log {
   // The newest committed record. Errors: kNotFound when the topic holds none.
   virtual Result<Received> ReadLast(const std::string& topic) = 0;
 };
+
+// What every Log asks of its callers. Errors: kInvalid.
+Status CheckLogName(std::string_view name);
+Status CheckAppend(std::span<const TopicRecord> records);
 
 }  // namespace daicho

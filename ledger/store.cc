@@ -16,6 +16,8 @@
 #include <shared_mutex>
 #include <utility>
 
+#include "ledger/store_check.h"
+
 namespace daicho {
 namespace {
 
@@ -243,6 +245,7 @@ Status Store::Impl::Open() {
     RETURN_IF_ERROR(MakeDirectory(db_options.env, options.path));
     RETURN_IF_ERROR(owner.Take(options.path));
     RemoveUnfinishedIngests(options.path);
+    RETURN_IF_ERROR(CheckStoreLogs(db_options.env, options.path));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> found, FamiliesOnDisk(db_options, options.path));
   std::vector<std::string> names = options.families;

@@ -1,0 +1,44 @@
+#include "ledger/log.h"
+
+#include <algorithm>
+
+namespace daicho {
+namespace {
+
+constexpr std::size_t kNameBytesMax = 200;
+
+}  // namespace
+
+std::size_t Record::bytes() const {
+  std::size_t sum = key.size() + value.size();
+  for (const auto& [name, text] : headers) sum += name.size() + text.size();
+  return sum;
+}
+
+Status CheckLogName(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  if (name.empty() || name.size() > kNameBytesMax || !std::ranges::all_of(name, allowed))
+    return Invalid("a name in the log is 1 to 200 of a-z 0-9 . _ -");
+  // Kafka keeps a topic in a directory of its name.
+  if (name == "." || name == "..") return Invalid("a name in the log is neither . nor ..");
+  return {};
+}
+
+Status CheckAppend(std::span<const TopicRecord> records) {
+  std::size_t sum = 0;
+  for (const auto& [topic, record] : records) {
+    RETURN_IF_ERROR(CheckLogName(topic));
+    if (record.bytes() > kRecordBytesMax)
+      return Invalid("a record of " + std::to_string(record.bytes()) + " bytes is above the " +
+                     std::to_string(kRecordBytesMax) + " allowed");
+    sum += record.bytes();
+  }
+  if (sum > kAppendBytesMax)
+    return Invalid("an append of " + std::to_string(sum) + " bytes is above the " +
+                   std::to_string(kAppendBytesMax) + " allowed");
+  return {};
+}
+
+}  // namespace daicho
