@@ -101,9 +101,10 @@ class [[nodiscard]] Result {
 
 #define DAICHO_JOIN_(a, b) a##b
 #define DAICHO_JOIN(a, b) DAICHO_JOIN_(a, b)
-#define RETURN_IF_ERROR(expr)                                     \
-  do {                                                            \
-    if (::daicho::Status status_ = (expr); !status_.ok()) return status_; \
+#define RETURN_IF_ERROR(expr) RETURN_IF_ERROR_(DAICHO_JOIN(failed_, __LINE__), expr)
+#define RETURN_IF_ERROR_(failed, expr)                                \
+  do {                                                                \
+    if (::daicho::Status failed = (expr); !failed.ok()) return failed; \
   } while (false)
 #define ASSIGN_OR_RETURN(declaration, expr) \
   ASSIGN_OR_RETURN_(DAICHO_JOIN(result_, __LINE__), declaration, expr)

@@ -1,0 +1,51 @@
+// Home: a prefecture node's directory.
+//
+//   daicho.toml           prefecture, ledger id, log
+//   keys/*.key            private keys of the node's roles, hex, mode 0600
+//   operators/*.key       private keys of the first operators, to be handed over to them
+//   ledger.pub.json       what gateways and auditors may know: ledger id and public keys
+//   outbox/<issuer>/      what the node's own roles have submitted (consumers/submitter.h)
+//   keystore/ sequencer/ record_file/      the stores
+//   node.sock             a running node listens here
+#pragma once
+
+#include <string>
+
+#include "events/crypto.h"
+#include "events/event.h"
+#include "ledger/log.h"
+
+namespace daicho {
+
+struct Home {
+  std::string dir;
+  int prefecture = 0;
+  LedgerId ledger{};
+  std::string log;           // "local:DIR" or "kafka://HOST:PORT[,…]"
+  std::string kafka_config;  // file of librdkafka settings; empty: none
+  SigningKey registrar, records, receipts;
+  HpkeKeyPair intake;
+
+  std::string Path(const std::string& name) const { return dir + "/" + name; }
+  std::string Socket() const { return Path("node.sock"); }
+};
+
+// A new home with fresh keys. Errors: kConflict when there is one already.
+Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,
+                        const std::string& kafka_config);
+// Errors: kNotFound, kInvalid with the setting's name.
+Result<Home> OpenHome(const std::string& dir);
+
+Result<SigningKey> ReadSigningKey(const std::string& path);
+Status WriteSigningKey(const std::string& path, const SigningKey& key);
+
+// Reads "daicho.toml" of a home or gateway: only `key = "value"` lines of the known keys.
+Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
+                                                        const std::vector<std::string>& known);
+
+bool IsLocal(const std::string& log);               // "local:DIR"
+std::string LocalDirectory(const std::string& log);
+// Errors: kInvalid for a name that is neither, kUnavailable.
+Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config);
+
+}  // namespace daicho

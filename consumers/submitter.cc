@@ -1,0 +1,219 @@
+#include "consumers/submitter.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "events/merkle.h"
+#include "events/topics.h"
+#include "events/tree_head.h"
+#include "ledger/files.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+}  // namespace
+
+struct Submitter::Impl {
+  SubmitterOptions options;
+  Topics topics{};
+  Descriptor lock;
+  MerkleEdge tree;
+  Cursor receipts_from;
+  LedgerId ledger{};
+  Key256 intake{};
+  Key256 sequencer{};
+  bool welcomed = false;
+  std::unique_ptr<LogReader> receipts;
+
+  std::string Path(const char* name) const { return options.dir + "/" + name; }
+
+  Status Open() {
+    topics = Topics{options.prefecture};
+    RETURN_IF_ERROR(MakeDirectories(options.dir));
+    lock = Descriptor(::open(Path("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (lock.get() < 0) return ErrnoStatus("opening " + Path("lock"));
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      return Unavailable("another process submits for issuer " + options.issuer);
+    }
+    auto state = ReadFile(Path("state"));
+    if (state.status().code() == Code::kNotFound) return {};
+    RETURN_IF_ERROR(state.status());
+    return Decode(*state);
+  }
+
+  // receipts_from(8) ‖ ledger(16) ‖ intake(32) ‖ sequencer(32) ‖ edge
+  std::string Encode() const {
+    std::string out;
+    AppendU64(out, receipts_from.value());
+    return out + std::string(View(ledger)) + std::string(View(intake)) + std::string(View(sequencer)) +
+           tree.Encode();
+  }
+
+  Status Decode(std::string_view bytes) {
+    if (bytes.size() < 96) return Corrupt(Path("state") + " is damaged");
+    receipts_from = Cursor(ReadU64(bytes));
+    ASSIGN_OR_RETURN(ledger, ToArray<16>(bytes.substr(8, 16)));
+    ASSIGN_OR_RETURN(intake, ToArray<32>(bytes.substr(24, 32)));
+    ASSIGN_OR_RETURN(sequencer, ToArray<32>(bytes.substr(56, 32)));
+    ASSIGN_OR_RETURN(tree, MerkleEdge::Decode(bytes.substr(88)));
+    welcomed = true;
+    return {};
+  }
+
+  Status Save() { return WriteFileDurably(Path("state"), Encode()); }
+
+  Status Follow() {
+    if (receipts != nullptr) return {};
+    ASSIGN_OR_RETURN(auto reader, options.log->OpenReader());
+    Status assigned = reader->Assign(topics.Receipt(options.issuer), receipts_from).status();
+    if (assigned.code() == Code::kNotFound) {
+      return Denied("issuer " + options.issuer + " is not registered with this ledger");
+    }
+    RETURN_IF_ERROR(assigned);
+    receipts = std::move(reader);
+    return {};
+  }
+
+  // The next receipt that `wanted` accepts, within the wait.
+  Result<v1::Receipt> AwaitReceipt(const std::function<bool(const v1::Receipt&)>& wanted) {
+    RETURN_IF_ERROR(Follow());
+    const auto deadline = steady_clock::now() + options.receipt_wait;
+    while (steady_clock::now() < deadline) {
+      ASSIGN_OR_RETURN(const auto records, receipts->Poll(100, milliseconds(200)));
+      for (const Received& record : records) {
+        receipts_from = record.next;
+        ASSIGN_OR_RETURN(v1::Receipt receipt, Verify(record.value));
+        if (wanted(receipt)) return receipt;
+      }
+    }
+    return Unavailable("no receipt within " + std::to_string(options.receipt_wait.count() / 1000) +
+                       " s; is a sequencer running? The submission stays pending");
+  }
+
+  Result<v1::Receipt> Verify(const std::string& record) const {
+    Key256 key = sequencer;
+    if (!welcomed) {
+      // Trust on first use: the welcome names the key that signs it. `gateway init --ledger` pins it before.
+      v1::SignedReceipt envelope;
+      v1::Receipt receipt;
+      if (!envelope.ParseFromString(record) || !receipt.ParseFromString(envelope.receipt())) {
+        return Corrupt("receipt cannot be decoded");
+      }
+      ASSIGN_OR_RETURN(key, ToArray<32>(receipt.welcome().sequencer_public_key()));
+    }
+    ASSIGN_OR_RETURN(const VerifyingKey verifier, VerifyingKey::From(key));
+    return VerifyReceipt(record, verifier);
+  }
+
+  Status AwaitWelcome() {
+    if (welcomed) return {};
+    ASSIGN_OR_RETURN(const v1::Receipt receipt, AwaitReceipt([](const v1::Receipt& r) {
+                       return r.outcome() == v1::OUTCOME_REGISTERED;
+                     }));
+    ASSIGN_OR_RETURN(ledger, ToArray<16>(receipt.ledger()));
+    ASSIGN_OR_RETURN(intake, ToArray<32>(receipt.welcome().intake_public_key()));
+    ASSIGN_OR_RETURN(sequencer, ToArray<32>(receipt.welcome().sequencer_public_key()));
+    welcomed = true;
+    return Save();
+  }
+
+  Result<std::string> Build(const std::vector<DraftEvent>& events) const {
+    v1::SubmissionBody body;
+    MerkleEdge after = tree;
+    for (const DraftEvent& event : events) {
+      *body.add_drafts() = MakeDraft(event, options.issuer, Sequence(after.size() + 1));
+      after.Append(LeafHash(body.drafts().rbegin()->header()));
+    }
+    TreeHead head;
+    head.origin = IssuerOrigin(options.prefecture, options.issuer);
+    head.size = after.size();
+    head.root = after.Root();
+    head.ledger = View(ledger);
+    head.time = options.clock->Now();
+    ASSIGN_OR_RETURN(const std::string submission,
+                     SealSubmission(body, SignTreeHead(head, options.key), intake, ledger));
+    if (submission.size() > kRecordBytesMax) return Invalid("the submission is larger than 64 MiB");
+    // The tree that the receipt will confirm lies beside the bytes: edge length(8) ‖ edge ‖ submission.
+    std::string out;
+    const std::string edge = after.Encode();
+    AppendU64(out, edge.size());
+    return out + edge + submission;
+  }
+
+  // Sends what is pending (again) and takes its receipt.
+  Result<v1::Receipt> Settle(const std::string& pending) {
+    if (pending.size() < 8 || pending.size() - 8 < ReadU64(pending)) return Corrupt(Path("pending") + " is damaged");
+    const std::string_view view(pending);
+    const std::size_t edge_bytes = ReadU64(view);
+    ASSIGN_OR_RETURN(MerkleEdge after, MerkleEdge::Decode(view.substr(8, edge_bytes)));
+    Record record;
+    record.key = options.issuer;
+    record.value = view.substr(8 + edge_bytes);
+    v1::Submission submission;
+    if (!submission.ParseFromString(record.value)) return Corrupt(Path("pending") + " is damaged");
+    const Digest name = Sha256Of({submission.head()});
+    RETURN_IF_ERROR(Follow());
+    Status appended = options.log->Append(topics.Inbox(options.issuer), record);
+    if (appended.code() == Code::kNotFound) {
+      return Denied("issuer " + options.issuer + " is not registered with this ledger");
+    }
+    RETURN_IF_ERROR(appended);
+    ASSIGN_OR_RETURN(v1::Receipt receipt, AwaitReceipt([&](const v1::Receipt& r) {
+                       return r.submission() == View(name);
+                     }));
+    if (receipt.outcome() != v1::OUTCOME_REJECTED) tree = std::move(after);
+    RETURN_IF_ERROR(Save());
+    RETURN_IF_ERROR(RemoveFile(Path("pending")));
+    return receipt;
+  }
+};
+
+Submitter::Submitter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Submitter::~Submitter() = default;
+
+Result<std::unique_ptr<Submitter>> Submitter::Open(SubmitterOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<Submitter>(new Submitter(std::move(impl)));
+}
+
+Result<std::unique_ptr<Submitter>> Submitter::OpenGenesis(SubmitterOptions options, const LedgerId& ledger,
+                                                          const Key256& intake, const Key256& sequencer) {
+  ASSIGN_OR_RETURN(auto out, Open(std::move(options)));
+  Impl& impl = *out->impl_;
+  if (!impl.welcomed) {
+    impl.ledger = ledger;
+    impl.intake = intake;
+    impl.sequencer = sequencer;
+    impl.welcomed = true;
+    RETURN_IF_ERROR(impl.Save());
+  }
+  return out;
+}
+
+Result<std::optional<v1::Receipt>> Submitter::SettlePending() {
+  if (!FileExists(impl_->Path("pending"))) return std::optional<v1::Receipt>();
+  RETURN_IF_ERROR(impl_->AwaitWelcome());
+  ASSIGN_OR_RETURN(const std::string pending, ReadFile(impl_->Path("pending")));
+  ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(pending));
+  return std::optional(std::move(receipt));
+}
+
+Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events) {
+  CHECK(!events.empty() && events.size() <= kEventsPerSubmissionMax);
+  RETURN_IF_ERROR(impl_->AwaitWelcome());
+  RETURN_IF_ERROR(SettlePending().status());
+  ASSIGN_OR_RETURN(const std::string pending, impl_->Build(events));
+  // On disk before it leaves: a crash must not make the issuer sign a second history.
+  RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), pending));
+  return impl_->Settle(pending);
+}
+
+const LedgerId& Submitter::ledger() const { return impl_->ledger; }
+std::uint64_t Submitter::size() const { return impl_->tree.size(); }
+
+}  // namespace daicho

@@ -1,0 +1,56 @@
+// Submitter: an issuer's side of admission. It numbers the issuer's events, signs its tree head, submits,
+// and waits for the receipt. Used by municipal gateways and by the prefecture's own roles alike.
+//
+// State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
+//   state       size ‖ edge of the issuer's tree as last admitted, place in the receipt topic, the
+//               ledger's public keys
+//   pending     the submission on its way, whole; removed when its receipt is there
+// One process at a time (a lock on `state`); one thread at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "events/clock.h"
+#include "events/event.h"
+#include "ledger/log.h"
+
+namespace daicho {
+
+struct SubmitterOptions {
+  std::string dir;
+  std::string issuer;
+  int prefecture = 0;
+  SigningKey key;
+  Log* log = nullptr;            // borrowed
+  const Clock* clock = nullptr;  // borrowed
+  std::chrono::milliseconds receipt_wait{60'000};
+};
+
+class Submitter {
+ public:
+  // Errors: kUnavailable when another process submits for this issuer.
+  static Result<std::unique_ptr<Submitter>> Open(SubmitterOptions options);
+  // For the registrar of a new ledger, who cannot be welcomed yet.
+  static Result<std::unique_ptr<Submitter>> OpenGenesis(SubmitterOptions options, const LedgerId& ledger,
+                                                        const Key256& intake, const Key256& sequencer);
+  ~Submitter();
+
+  // Submits events in order as one submission and returns its verified receipt, also when it was rejected.
+  // A submission left pending by a crash is settled first.
+  // Errors: kDenied when the issuer is not registered, kUnavailable when no receipt came in time: the
+  // submission stays pending and is settled at the next call.
+  Result<v1::Receipt> Submit(const std::vector<DraftEvent>& events);
+  // The receipt of the submission that was pending, if there was one.
+  Result<std::optional<v1::Receipt>> SettlePending();
+
+  const LedgerId& ledger() const;
+  std::uint64_t size() const;  // events admitted
+
+ private:
+  struct Impl;
+  explicit Submitter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace daicho

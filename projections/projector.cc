@@ -1,0 +1,284 @@
+#include "projections/projector.h"
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "events/topics.h"
+#include "ledger/files.h"
+#include "ledger/sequencer.h"
+#include "projections/bulk_load.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kPollRecords = 5'000;
+constexpr std::size_t kCommitEntries = 5'000;
+constexpr char kBuilding[] = "building";
+
+StoreOptions RecordStore(const std::string& dir) {
+  StoreOptions options;
+  options.path = dir;
+  options.families = RecordFile::Families();
+  options.write_ahead_log = false;  // the ledger is its log
+  return options;
+}
+
+}  // namespace
+
+struct Projector::Impl {
+  explicit Impl(ProjectorOptions o)
+      : options(std::move(o)), topic(Topics{options.prefecture}.Ledger()),
+        replay(options.ledger, options.registrar_public_key) {}
+
+  ProjectorOptions options;
+  std::string topic;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<RecordFile> file;
+  std::unique_ptr<LogReader> reader;
+
+  // Of the applying thread.
+  LedgerReplay replay;
+  RecordCounts counts;
+  LtHash digest;
+  Cursor cursor;  // behind the last entry applied
+
+  mutable std::mutex mutex;
+  mutable std::condition_variable applied;
+  Position visible;                                 // guarded by mutex, like those below
+  Registry registry;
+  std::map<std::string, MerkleEdge> issuer_trees;
+
+  Status Open() {
+    ASSIGN_OR_RETURN(store, Store::Open(RecordStore(options.dir)));
+    if (store->Get(RecordFile::kMeta, kBuilding).ok()) {
+      // A bulk load was cut off: what it left has no position and is of no use.
+      store.reset();
+      std::filesystem::remove_all(options.dir);
+      ASSIGN_OR_RETURN(store, Store::Open(RecordStore(options.dir)));
+    }
+    file = std::make_unique<RecordFile>(*store);
+    return Reload();
+  }
+
+  // Goes back to what the store holds.
+  Status Reload() {
+    reader.reset();
+    replay = LedgerReplay(options.ledger, options.registrar_public_key);
+    counts = RecordCounts();
+    digest = LtHash();
+    cursor = Cursor();
+    Status loaded = replay.Load(*store, RecordFile::kMeta);
+    if (loaded.ok()) {
+      RETURN_IF_ERROR(LoadTotals());
+    } else if (loaded.code() != Code::kNotFound) {
+      return loaded.With("record file");
+    }
+    Publish();
+    return {};
+  }
+
+  Status LoadTotals() {
+    ASSIGN_OR_RETURN(counts, file->Counts());
+    ASSIGN_OR_RETURN(const std::string bytes, store->Get(RecordFile::kMeta, "digest"));
+    ASSIGN_OR_RETURN(digest, LtHash::Decode(bytes));
+    ASSIGN_OR_RETURN(const std::string stored, store->Get(RecordFile::kMeta, "cursor"));
+    if (stored.size() != 8) return Corrupt("stored cursor has the wrong size");
+    cursor = Cursor(ReadU64(stored));
+    return {};
+  }
+
+  // Readers see the position only once its data is there.
+  void Publish() {
+    const std::lock_guard lock(mutex);
+    visible = replay.next_position();
+    registry = replay.registry();
+    for (const auto& [name, issuer] : replay.issuers()) issuer_trees[name] = issuer.tree;
+    applied.notify_all();
+  }
+
+  // What one entry puts into the record file.
+  Status Apply(const Received& record, const record_file::Put& put, bool& ends_submission) {
+    ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
+    cursor = record.next;
+    ends_submission = entry.ends_submission;
+    if (ends_submission) record_file::PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position, put);
+    if (entry.header.kind() != v1::EVENT_KIND_UPDATE) return {};
+    record_file::Count(entry.leaf.effect(), counts);
+    if (entry.leaf.effect() == v1::EFFECT_REPEATED) return {};
+    auto payload = OpenPart(entry, 0, *options.keys);
+    if (payload.status().code() == Code::kErased) return {};
+    if (!payload.ok()) return payload.status().With("position " + std::to_string(entry.position.value()));
+    Version version;
+    version.position = entry.position;
+    version.admitted_at = TimeMicros(entry.leaf.admitted_at());
+    version.effect = entry.leaf.effect();
+    version.issuer = entry.header.issuer();
+    version.sequence = Sequence(entry.header.sequence());
+    if (!version.notice.ParseFromString(*payload)) {
+      return Corrupt("position " + std::to_string(entry.position.value()) + ": notice cannot be decoded");
+    }
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    Subject subject;
+    ASSIGN_OR_RETURN(subject.handle, ToArray<16>(key.subject()));
+    subject.slot = KeySlot(key.slot());
+    record_file::PutVersion(version, subject, *payload, put);
+    digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
+    return {};
+  }
+
+  void PutTotals(StoreBatch& batch) {
+    replay.Save(batch, RecordFile::kMeta);
+    batch.Put(RecordFile::kMeta, "counts", record_file::EncodeCounts(counts));
+    batch.Put(RecordFile::kMeta, "digest", digest.Encode());
+    std::string bytes;
+    AppendU64(bytes, cursor.value());
+    batch.Put(RecordFile::kMeta, "cursor", bytes);
+  }
+
+  Status Commit(StoreBatch& batch) {
+    RETURN_IF_ERROR(replay.VerifyHeads());
+    PutTotals(batch);
+    RETURN_IF_ERROR(store->Write(batch, false));
+    batch.Clear();
+    Publish();
+    return {};
+  }
+
+  Status Connect() {
+    if (reader != nullptr) return {};
+    ASSIGN_OR_RETURN(reader, options.log->OpenReader());
+    return reader->Assign(topic, cursor).status();
+  }
+
+  void Progress(Cursor end) const {
+    if (options.progress) options.progress(std::min(cursor, end).value(), end.value());
+  }
+
+  // Applies until `done` says so between two polls.
+  Status Follow(const std::function<bool()>& done, std::optional<Cursor> end) {
+    RETURN_IF_ERROR(Connect());
+    StoreBatch batch;
+    std::size_t pending = 0;
+    const record_file::Put put = [&](Family family, std::string key, std::string value) {
+      batch.Put(family, key, value);
+    };
+    while (!done()) {
+      ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
+      for (const Received& record : records) {
+        bool ends_submission = false;
+        RETURN_IF_ERROR(Apply(record, put, ends_submission));
+        ++pending;
+        if (ends_submission && pending >= kCommitEntries) {
+          RETURN_IF_ERROR(Commit(batch));
+          pending = 0;
+        }
+      }
+      if (pending > 0 && replay.between_submissions()) {
+        RETURN_IF_ERROR(Commit(batch));
+        pending = 0;
+      }
+      if (end) Progress(*end);
+    }
+    return {};
+  }
+
+  Status FillInBulk(Cursor end) {
+    StoreBatch mark;
+    mark.Put(RecordFile::kMeta, kBuilding, "1");
+    RETURN_IF_ERROR(store->Write(mark, false));
+    RETURN_IF_ERROR(store->Flush());
+    RETURN_IF_ERROR(Connect());
+    BulkLoad load(*store, RecordFile::Families().size(), options.bulk_buffer_bytes);
+    Status added;
+    const record_file::Put put = [&](Family family, std::string key, std::string value) {
+      if (Status status = load.Add(family, key, value); added.ok()) added = std::move(status);
+    };
+    std::size_t unverified = 0;
+    while (reader->Next(0) < end || !replay.between_submissions()) {
+      ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
+      for (const Received& record : records) {
+        bool ends_submission = false;
+        RETURN_IF_ERROR(Apply(record, put, ends_submission));
+        if (++unverified >= kCommitEntries && ends_submission) {
+          RETURN_IF_ERROR(replay.VerifyHeads());
+          unverified = 0;
+        }
+      }
+      RETURN_IF_ERROR(added);
+      Progress(end);
+    }
+    RETURN_IF_ERROR(load.Finish());
+    StoreBatch batch;
+    batch.Delete(RecordFile::kMeta, kBuilding);
+    RETURN_IF_ERROR(Commit(batch));
+    return store->Flush();
+  }
+
+  Status CatchUp() {
+    ASSIGN_OR_RETURN(const Bounds bounds, options.log->GetBounds(topic));
+    if (replay.next_position() == Position(0)) {
+      cursor = bounds.first;
+      if (bounds.end.value() - bounds.first.value() >= options.bulk_from) {
+        RETURN_IF_ERROR(FillInBulk(bounds.end));
+      }
+    }
+    RETURN_IF_ERROR(Connect());
+    return Follow([&] { return reader->Next(0) >= bounds.end; }, bounds.end);
+  }
+};
+
+Projector::Projector(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Projector::~Projector() = default;
+
+Result<std::unique_ptr<Projector>> Projector::Open(ProjectorOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<Projector>(new Projector(std::move(impl)));
+}
+
+Status Projector::CatchUp() { return impl_->CatchUp(); }
+
+Status Projector::Run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    Status status = impl_->CatchUp();
+    if (status.ok()) status = impl_->Follow([&] { return stop.stop_requested(); }, std::nullopt);
+    if (status.ok() || !status.retriable()) {
+      RETURN_IF_ERROR(status);
+      break;
+    }
+    // The log is out of reach for now. What was applied but not committed is applied again.
+    RETURN_IF_ERROR(impl_->Reload());
+    std::this_thread::sleep_for(milliseconds(500));
+  }
+  return impl_->store->Flush();
+}
+
+Position Projector::position() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->visible;
+}
+
+bool Projector::WaitFor(Position position, milliseconds wait) const {
+  std::unique_lock lock(impl_->mutex);
+  return impl_->applied.wait_for(lock, wait, [&] { return impl_->visible >= position; });
+}
+
+const RecordFile& Projector::file() const { return *impl_->file; }
+Store& Projector::store() { return *impl_->store; }
+
+Registry Projector::registry() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->registry;
+}
+
+MerkleEdge Projector::IssuerTree(const std::string& issuer) const {
+  const std::lock_guard lock(impl_->mutex);
+  const auto found = impl_->issuer_trees.find(issuer);
+  return found == impl_->issuer_trees.end() ? MerkleEdge() : found->second;
+}
+
+}  // namespace daicho

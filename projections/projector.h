@@ -1,0 +1,61 @@
+// Projector: applies the ledger's entries to the record file, in order, each exactly once. The position
+// is stored in the same atomic write as the data; without a write-ahead log a crash falls back to an
+// earlier state of both, and the entries since are applied again.
+//
+// A gap, a foreign record or one that does not verify stops it with kTampered or kCorrupt and the
+// position: it never skips. An empty record file with a long ledger behind it is filled in bulk.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <stop_token>
+
+#include "ledger/key_store.h"
+#include "ledger/log.h"
+#include "ledger/replay.h"
+#include "projections/record_file.h"
+
+namespace daicho {
+
+struct ProjectorOptions {
+  int prefecture = 0;
+  LedgerId ledger{};
+  Key256 registrar_public_key{};
+  std::string dir;
+  // Borrowed, both.
+  Log* log = nullptr;
+  const KeyStore* keys = nullptr;
+  std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
+  std::size_t bulk_buffer_bytes = 160u << 20;  // two of them
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up
+};
+
+class Projector {
+ public:
+  static Result<std::unique_ptr<Projector>> Open(ProjectorOptions options);
+  ~Projector();
+  Projector(const Projector&) = delete;
+
+  // Applies all that the ledger holds at this moment, then returns.
+  Status CatchUp();
+  // Follows the ledger until stopped.
+  Status Run(std::stop_token stop);
+
+  // Next position to apply: everything below it is visible in file(). Any thread.
+  Position position() const;
+  // Waits until everything below `position` is visible. False when `wait` passed before.
+  bool WaitFor(Position position, std::chrono::milliseconds wait) const;
+  const RecordFile& file() const;
+  Store& store();
+  // The administration's state as of position(). Any thread.
+  Registry registry() const;
+  MerkleEdge IssuerTree(const std::string& issuer) const;
+
+ private:
+  struct Impl;
+  explicit Projector(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace daicho

@@ -1,0 +1,223 @@
+#include "projections/record_file.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace daicho {
+namespace {
+
+// On disk. Never renumber.
+constexpr char kVersionFormat = 1;
+
+std::string VersionedKey(std::string_view name, Position position) {
+  std::string key(name);
+  AppendU64(key, ~position.value());
+  return key;
+}
+
+std::string SlotKey(KeySlot slot) {
+  std::string key;
+  AppendU64(key, slot.value());
+  return key;
+}
+
+Position PositionOf(std::string_view key) { return Position(~ReadU64(key.substr(key.size() - 8))); }
+
+std::string EncodeSubject(const Subject& subject) { return SlotKey(subject.slot) + std::string(View(subject.handle)); }
+
+Result<Subject> DecodeSubject(std::string_view bytes) {
+  if (bytes.size() != 24) return Corrupt("stored subject has the wrong size");
+  Subject out;
+  out.slot = KeySlot(ReadU64(bytes));
+  ASSIGN_OR_RETURN(out.handle, ToArray<16>(bytes.substr(8)));
+  return out;
+}
+
+// format(1) ‖ effect(1) ‖ admitted_at(8) ‖ sequence(8) ‖ issuer length(1) ‖ issuer ‖ UpdateNotice
+std::string EncodeVersion(const Version& version, std::string_view payload) {
+  std::string out;
+  out.reserve(19 + version.issuer.size() + payload.size());
+  out.push_back(kVersionFormat);
+  out.push_back(static_cast<char>(version.effect));
+  AppendU64(out, static_cast<std::uint64_t>(version.admitted_at.value()));
+  AppendU64(out, version.sequence.value());
+  out.push_back(static_cast<char>(version.issuer.size()));
+  out.append(version.issuer);
+  out.append(payload);
+  return out;
+}
+
+v1::Effect EffectOf(std::string_view value) {
+  return value.size() < 2 ? v1::EFFECT_NONE : static_cast<v1::Effect>(value[1]);
+}
+
+Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
+  constexpr std::size_t kFixed = 19;
+  if (value.size() < kFixed || value[0] != kVersionFormat) return Corrupt("stored version cannot be decoded");
+  const auto issuer = static_cast<std::size_t>(static_cast<std::uint8_t>(value[kFixed - 1]));
+  if (value.size() < kFixed + issuer) return Corrupt("stored version cannot be decoded");
+  Version out;
+  out.position = PositionOf(key);
+  out.effect = EffectOf(value);
+  out.admitted_at = TimeMicros(static_cast<std::int64_t>(ReadU64(value.substr(2))));
+  out.sequence = Sequence(ReadU64(value.substr(10)));
+  out.issuer = value.substr(kFixed, issuer);
+  const std::string_view notice = value.substr(kFixed + issuer);
+  if (!out.notice.ParseFromArray(notice.data(), static_cast<int>(notice.size()))) {
+    return Corrupt("stored notice cannot be decoded");
+  }
+  return out;
+}
+
+bool ChangesCode(v1::ChangeReason reason) {
+  return reason == v1::CHANGE_REASON_RESIDENT_CODE_CHANGE ||
+         reason == v1::CHANGE_REASON_RESIDENT_CODE_EX_OFFICIO;
+}
+
+bool ChangesNumber(v1::ChangeReason reason) {
+  return reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_CHANGE ||
+         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_EX_OFFICIO ||
+         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY;
+}
+
+}  // namespace
+
+const std::vector<std::string>& RecordFile::Families() {
+  static const std::vector<std::string> families = {"meta",    "versions", "codes",
+                                                    "numbers", "handles",  "times"};
+  return families;
+}
+
+Result<Position> RecordFile::AtEndOf(Date day) const {
+  std::string key;
+  AppendU64(key, static_cast<std::uint64_t>(EndOfDay(day).value()));
+  auto it = store_.NewIterator(kTimes);
+  it.SeekForPrev(key);
+  RETURN_IF_ERROR(it.status());
+  if (!it.Valid()) return NotFound("the ledger held nothing yet on that day");
+  return Position(ReadU64(it.value()));
+}
+
+Result<Subject> RecordFile::FindVersioned(Family family, const std::string& key, Position at) const {
+  auto it = store_.NewIterator(family);
+  it.Seek(VersionedKey(key, at));
+  RETURN_IF_ERROR(it.status());
+  if (!it.Valid() || it.key().size() != key.size() + 8 || !it.key().starts_with(key)) {
+    return NotFound("no such resident");
+  }
+  return DecodeSubject(it.value());
+}
+
+Result<Subject> RecordFile::FindByResidentCode(const std::string& code, Position at) const {
+  return FindVersioned(kCodes, code, at);
+}
+
+Result<Subject> RecordFile::FindByIndividualNumber(const std::string& number, Position at) const {
+  return FindVersioned(kNumbers, number, at);
+}
+
+Result<Subject> RecordFile::FindByHandle(const SubjectHandle& handle) const {
+  auto slot = store_.Get(kHandles, View(handle));
+  if (slot.status().code() == Code::kNotFound) return NotFound("no such resident");
+  RETURN_IF_ERROR(slot.status());
+  if (slot->size() != 8) return Corrupt("stored handle has the wrong size");
+  return Subject{handle, KeySlot(ReadU64(*slot))};
+}
+
+Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optional<Date> on) const {
+  const std::string slot = SlotKey(subject.slot);
+  const std::string day = on ? FormatDate(*on) : "";
+  std::vector<std::uint32_t> cancelled;
+  auto it = store_.NewIterator(kVersions);
+  for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
+    // A removal that came late is history only: a newer update number stands above it.
+    if (EffectOf(it.value()) == v1::EFFECT_REMOVED_LATE) continue;
+    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+    const bool void_by_later =
+        std::find(cancelled.begin(), cancelled.end(), version.notice.update_number()) != cancelled.end();
+    if (version.notice.cancels() != 0) cancelled.push_back(version.notice.cancels());
+    if (!on || (!void_by_later && version.notice.changed_on() <= day)) return version;
+  }
+  RETURN_IF_ERROR(it.status());
+  return NotFound("no record of the resident then");
+}
+
+Result<std::vector<Version>> RecordFile::History(const Subject& subject, Position at) const {
+  const std::string slot = SlotKey(subject.slot);
+  std::vector<Version> out;
+  auto it = store_.NewIterator(kVersions);
+  for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
+    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+    out.push_back(std::move(version));
+  }
+  RETURN_IF_ERROR(it.status());
+  if (out.empty()) return NotFound("no record of the resident then");
+  std::sort(out.begin(), out.end(), [](const Version& a, const Version& b) {
+    return a.notice.update_number() < b.notice.update_number();
+  });
+  return out;
+}
+
+Result<RecordCounts> RecordFile::Counts() const {
+  ASSIGN_OR_RETURN(const std::string bytes, store_.Get(kMeta, "counts"));
+  if (bytes.size() != 32) return Corrupt("stored counts have the wrong size");
+  const std::string_view in(bytes);
+  return RecordCounts{ReadU64(in), ReadU64(in.substr(8)), ReadU64(in.substr(16)), ReadU64(in.substr(24))};
+}
+
+Result<Digest> RecordFile::ContentDigest() const {
+  ASSIGN_OR_RETURN(const std::string bytes, store_.Get(kMeta, "digest"));
+  ASSIGN_OR_RETURN(const LtHash digest, LtHash::Decode(bytes));
+  return digest.Fingerprint();
+}
+
+namespace record_file {
+
+void PutVersion(const Version& version, const Subject& subject, std::string_view payload,
+                const Put& put) {
+  const v1::UpdateNotice& notice = version.notice;
+  const bool entered = version.effect == v1::EFFECT_ENTERED;
+  put(RecordFile::kVersions, VersionedKey(SlotKey(subject.slot), version.position),
+      EncodeVersion(version, payload));
+  if (entered) put(RecordFile::kHandles, std::string(View(subject.handle)), SlotKey(subject.slot));
+  if (entered || ChangesCode(notice.reason())) {
+    put(RecordFile::kCodes, VersionedKey(notice.resident_code(), version.position), EncodeSubject(subject));
+  }
+  if (const std::string& number = notice.record().individual_number();
+      !number.empty() && (entered || ChangesNumber(notice.reason()))) {
+    put(RecordFile::kNumbers, VersionedKey(number, version.position), EncodeSubject(subject));
+  }
+}
+
+void PutTime(TimeMicros admitted_at, Position last, const Put& put) {
+  std::string key, value;
+  AppendU64(key, static_cast<std::uint64_t>(admitted_at.value()));
+  AppendU64(value, last.value());
+  put(RecordFile::kTimes, std::move(key), std::move(value));
+}
+
+std::string EncodeCounts(const RecordCounts& counts) {
+  std::string out;
+  AppendU64(out, counts.residents);
+  AppendU64(out, counts.removed);
+  AppendU64(out, counts.versions);
+  AppendU64(out, counts.awaiting_removal);
+  return out;
+}
+
+void Count(v1::Effect effect, RecordCounts& counts) {
+  switch (effect) {
+    case v1::EFFECT_ENTERED: ++counts.residents; break;
+    case v1::EFFECT_REVIVED: ++counts.residents; --counts.removed; break;
+    case v1::EFFECT_REMOVED: --counts.residents; ++counts.removed; break;
+    case v1::EFFECT_MOVED_AHEAD: ++counts.awaiting_removal; break;
+    case v1::EFFECT_REMOVED_LATE: --counts.awaiting_removal; break;
+    case v1::EFFECT_AMENDED: break;
+    default: return;
+  }
+  ++counts.versions;
+}
+
+}  // namespace record_file
+
+}  // namespace daicho

@@ -1,0 +1,96 @@
+// RecordFile: the current record of every resident (都道府県知事保存本人確認情報ファイル) and each version it
+// ever had, by the ledger's position. Reading as of a position costs one seek, as reading now does.
+//
+//   family     key (big-endian)                     value
+//   versions   slot(8) ‖ ~position(8)               Version, see record_file.cc
+//   codes      住民票コード(11) ‖ ~position(8)        slot(8) ‖ handle(16)
+//   numbers    個人番号(12) ‖ ~position(8)            slot(8) ‖ handle(16)
+//   handles    handle(16)                           slot(8)
+//   times      admitted_at(8)                       last position(8) admitted by then
+//   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves
+//
+// ~position sorts the newest version first: the first key at or after slot ‖ ~P is what was known at P.
+// Thread-safe for reading while a Projector writes.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "events/dates.h"
+#include "events/event.h"
+#include "events/lthash.h"
+#include "events/resident.pb.h"
+#include "ledger/store.h"
+
+namespace daicho {
+
+struct Subject {
+  SubjectHandle handle{};
+  KeySlot slot;
+};
+
+struct Version {
+  Position position;
+  TimeMicros admitted_at;
+  v1::Effect effect = v1::EFFECT_NONE;
+  std::string issuer;
+  Sequence sequence;         // the issuer's
+  v1::UpdateNotice notice;
+};
+
+struct RecordCounts {
+  std::uint64_t residents = 0;
+  std::uint64_t removed = 0;
+  std::uint64_t versions = 0;
+  std::uint64_t awaiting_removal = 0;  // moved ahead of the other municipality's removal
+  friend bool operator==(const RecordCounts&, const RecordCounts&) = default;
+};
+
+class RecordFile {
+ public:
+  enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes };
+  static const std::vector<std::string>& Families();
+
+  explicit RecordFile(const Store& store) : store_(store) {}  // borrowed
+
+  // What the ledger knew at the end of that day: its last position then. Errors: kNotFound, nothing yet.
+  Result<Position> AtEndOf(Date day) const;
+
+  // A former code or number still finds its subject. `at`: as known after the entry at that position.
+  // Errors: kNotFound.
+  Result<Subject> FindByResidentCode(const std::string& code, Position at) const;
+  Result<Subject> FindByIndividualNumber(const std::string& number, Position at) const;
+  Result<Subject> FindByHandle(const SubjectHandle& handle) const;
+
+  // The version known at `at` that held on `on` (異動年月日): of those not cancelled and changed on or before
+  // that day the newest. Without `on`: the newest. Errors: kNotFound, kCorrupt.
+  Result<Version> Read(const Subject& subject, Position at, std::optional<Date> on) const;
+  // Every version known at `at`, in the order of 更新順番号.
+  Result<std::vector<Version>> History(const Subject& subject, Position at) const;
+
+  // Errors: kNotFound while nothing was applied.
+  Result<RecordCounts> Counts() const;
+  // Over every version's issuer and notice, whatever their order of arrival, handles and times.
+  Result<Digest> ContentDigest() const;
+
+ private:
+  Result<Subject> FindVersioned(Family family, const std::string& key, Position at) const;
+
+  const Store& store_;
+};
+
+// The projector's side: what one admitted entry puts into the record file.
+namespace record_file {
+
+using Put = std::function<void(Family, std::string key, std::string value)>;
+// Requires: an update entry that is no repeat, and its opened payload.
+void PutVersion(const Version& version, const Subject& subject, std::string_view payload,
+                const Put& put);
+void PutTime(TimeMicros admitted_at, Position last, const Put& put);
+std::string EncodeCounts(const RecordCounts& counts);
+// Takes the effect of one entry into the counts.
+void Count(v1::Effect effect, RecordCounts& counts);
+
+}  // namespace record_file
+
+}  // namespace daicho
