@@ -1,6 +1,5 @@
 #include "consumers/notice_file.h"
 
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 
 #include "consumers/decompress.h"
 #include "events/codes.h"
+#include "events/crypto.h"
 #include "events/notice_rules.h"
 
 namespace daicho {
@@ -18,32 +18,6 @@ namespace {
 
 constexpr std::string_view kFormat = "daicho-notice/1";
 constexpr std::size_t kSha256HexDigits = 64;
-
-// Stand-in for events/crypto.h, with its interface; to be replaced by it.
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-  }
-  void Update(std::string_view bytes) {
-    CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
-  }
-  std::array<std::uint8_t, 32> Final() {
-    std::array<std::uint8_t, 32> digest{};
-    CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
-    return digest;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
-
-std::string HexOf(const std::array<std::uint8_t, 32>& digest) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out;
-  for (const std::uint8_t byte : digest) (out += kHex[byte >> 4]) += kHex[byte & 15];
-  return out;
-}
 
 struct Header {
   std::string format;
@@ -240,7 +214,7 @@ class FileParser {
              .message = "件数が通知の行数と一致しません",
              .expected = lines});
     }
-    reading_.file.sha256_hex = HexOf(body_hash_.Final());
+    reading_.file.sha256_hex = ToHex(View(body_hash_.Final()));
     if (sha256_ && *sha256_ != reading_.file.sha256_hex) {
       AddAt({.line = 1,
              .field = "sha256",
@@ -330,7 +304,7 @@ std::string WriteNoticeFile(std::string_view issuer, std::uint64_t sequence,
   Sha256 hash;
   hash.Update(lines);
   const auto count = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
-  std::string out = NoticeFileHeader(issuer, sequence, count, HexOf(hash.Final()));
+  std::string out = NoticeFileHeader(issuer, sequence, count, ToHex(View(hash.Final())));
   return (out += '\n') += lines;
 }
 

@@ -120,41 +120,61 @@ struct Submitter::Impl {
     return Save();
   }
 
-  Result<std::string> Build(const std::vector<DraftEvent>& events) const {
+  struct Pending {
+    std::string tag;
+    MerkleEdge after;  // the tree that the receipt will confirm
+    std::string submission;
+  };
+
+  // tag length(8) ‖ tag ‖ edge length(8) ‖ edge ‖ submission
+  static std::string EncodePending(const Pending& pending) {
+    const std::string edge = pending.after.Encode();
+    std::string out;
+    AppendU64(out, pending.tag.size());
+    out += pending.tag;
+    AppendU64(out, edge.size());
+    return out + edge + pending.submission;
+  }
+
+  static Result<Pending> DecodePending(std::string_view bytes) {
+    const auto take = [&]() -> Result<std::string_view> {
+      if (bytes.size() < 8 || bytes.size() - 8 < ReadU64(bytes)) return Corrupt("the pending submission is damaged");
+      const std::string_view out = bytes.substr(8, ReadU64(bytes));
+      bytes.remove_prefix(8 + out.size());
+      return out;
+    };
+    Pending out;
+    ASSIGN_OR_RETURN(out.tag, take());
+    ASSIGN_OR_RETURN(const std::string_view edge, take());
+    ASSIGN_OR_RETURN(out.after, MerkleEdge::Decode(edge));
+    out.submission = bytes;
+    return out;
+  }
+
+  Result<Pending> Build(const std::vector<DraftEvent>& events, const std::string& tag) const {
     v1::SubmissionBody body;
-    MerkleEdge after = tree;
+    Pending out{tag, tree, {}};
     for (const DraftEvent& event : events) {
-      *body.add_drafts() = MakeDraft(event, options.issuer, Sequence(after.size() + 1));
-      after.Append(LeafHash(body.drafts().rbegin()->header()));
+      *body.add_drafts() = MakeDraft(event, options.issuer, Sequence(out.after.size() + 1));
+      out.after.Append(LeafHash(body.drafts().rbegin()->header()));
     }
     TreeHead head;
     head.origin = IssuerOrigin(options.prefecture, options.issuer);
-    head.size = after.size();
-    head.root = after.Root();
+    head.size = out.after.size();
+    head.root = out.after.Root();
     head.ledger = View(ledger);
     head.time = options.clock->Now();
-    ASSIGN_OR_RETURN(const std::string submission,
-                     SealSubmission(body, SignTreeHead(head, options.key), intake, ledger));
-    if (submission.size() > kRecordBytesMax) return Invalid("the submission is larger than 64 MiB");
-    // The tree that the receipt will confirm lies beside the bytes: edge length(8) ‖ edge ‖ submission.
-    std::string out;
-    const std::string edge = after.Encode();
-    AppendU64(out, edge.size());
-    return out + edge + submission;
+    ASSIGN_OR_RETURN(out.submission, SealSubmission(body, SignTreeHead(head, options.key), intake, ledger));
+    if (out.submission.size() > kRecordBytesMax) return Invalid("the submission is larger than 64 MiB");
+    return out;
   }
 
   // Sends what is pending (again) and takes its receipt.
-  Result<v1::Receipt> Settle(const std::string& pending) {
-    if (pending.size() < 8 || pending.size() - 8 < ReadU64(pending)) return Corrupt(Path("pending") + " is damaged");
-    const std::string_view view(pending);
-    const std::size_t edge_bytes = ReadU64(view);
-    ASSIGN_OR_RETURN(MerkleEdge after, MerkleEdge::Decode(view.substr(8, edge_bytes)));
-    Record record;
-    record.key = options.issuer;
-    record.value = view.substr(8 + edge_bytes);
+  Result<v1::Receipt> Settle(Pending pending) {
     v1::Submission submission;
-    if (!submission.ParseFromString(record.value)) return Corrupt(Path("pending") + " is damaged");
+    if (!submission.ParseFromString(pending.submission)) return Corrupt("the pending submission is damaged");
     const Digest name = Sha256Of({submission.head()});
+    const Record record{options.issuer, std::move(pending.submission), {}};
     RETURN_IF_ERROR(Follow());
     Status appended = options.log->Append(topics.Inbox(options.issuer), record);
     if (appended.code() == Code::kNotFound) {
@@ -164,7 +184,8 @@ struct Submitter::Impl {
     ASSIGN_OR_RETURN(v1::Receipt receipt, AwaitReceipt([&](const v1::Receipt& r) {
                        return r.submission() == View(name);
                      }));
-    if (receipt.outcome() != v1::OUTCOME_REJECTED) tree = std::move(after);
+    if (receipt.outcome() != v1::OUTCOME_REJECTED) tree = std::move(pending.after);
+    if (options.on_receipt) RETURN_IF_ERROR(options.on_receipt(pending.tag, receipt));
     RETURN_IF_ERROR(Save());
     RETURN_IF_ERROR(RemoveFile(Path("pending")));
     return receipt;
@@ -198,19 +219,20 @@ Result<std::unique_ptr<Submitter>> Submitter::OpenGenesis(SubmitterOptions optio
 Result<std::optional<v1::Receipt>> Submitter::SettlePending() {
   if (!FileExists(impl_->Path("pending"))) return std::optional<v1::Receipt>();
   RETURN_IF_ERROR(impl_->AwaitWelcome());
-  ASSIGN_OR_RETURN(const std::string pending, ReadFile(impl_->Path("pending")));
-  ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(pending));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(impl_->Path("pending")));
+  ASSIGN_OR_RETURN(auto pending, Impl::DecodePending(bytes));
+  ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(pending)));
   return std::optional(std::move(receipt));
 }
 
-Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events) {
+Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events, const std::string& tag) {
   CHECK(!events.empty() && events.size() <= kEventsPerSubmissionMax);
   RETURN_IF_ERROR(impl_->AwaitWelcome());
   RETURN_IF_ERROR(SettlePending().status());
-  ASSIGN_OR_RETURN(const std::string pending, impl_->Build(events));
+  ASSIGN_OR_RETURN(auto pending, impl_->Build(events, tag));
   // On disk before it leaves: a crash must not make the issuer sign a second history.
-  RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), pending));
-  return impl_->Settle(pending);
+  RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), Impl::EncodePending(pending)));
+  return impl_->Settle(std::move(pending));
 }
 
 const LedgerId& Submitter::ledger() const { return impl_->ledger; }

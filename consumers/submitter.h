@@ -25,6 +25,9 @@ struct SubmitterOptions {
   Log* log = nullptr;            // borrowed
   const Clock* clock = nullptr;  // borrowed
   std::chrono::milliseconds receipt_wait{60'000};
+  // Called with the tag given to Submit before the submission counts as settled; after a crash it may be
+  // called again for the same receipt. May be empty.
+  std::function<Status(const std::string& tag, const v1::Receipt&)> on_receipt;
 };
 
 class Submitter {
@@ -40,7 +43,7 @@ class Submitter {
   // A submission left pending by a crash is settled first.
   // Errors: kDenied when the issuer is not registered, kUnavailable when no receipt came in time: the
   // submission stays pending and is settled at the next call.
-  Result<v1::Receipt> Submit(const std::vector<DraftEvent>& events);
+  Result<v1::Receipt> Submit(const std::vector<DraftEvent>& events, const std::string& tag = "");
   // The receipt of the submission that was pending, if there was one.
   Result<std::optional<v1::Receipt>> SettlePending();
 

@@ -1,0 +1,173 @@
+#include "consumers/gateway.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "consumers/node_socket.h"
+#include "events/codes.h"
+#include "ledger/files.h"
+
+namespace daicho {
+namespace {
+
+using nlohmann::ordered_json;
+
+FileError Broken(const char* field, const char* rule, std::string message,
+                 std::optional<std::uint64_t> expected = std::nullopt) {
+  return {1, field, rule, std::move(message), expected};
+}
+
+FileAnswer Rejected(const std::string& path, std::vector<FileError> errors) {
+  FileAnswer out;
+  out.file = path;
+  out.outcome = "rejected";
+  out.errors = std::move(errors);
+  return out;
+}
+
+// A violation names an event of the submission; event 0 came from line 2. What breaks the submission as a
+// whole is the file's first line.
+FileError ErrorOf(const v1::Violation& violation) {
+  const bool whole = violation.field() == "head" || violation.field() == "body" ||
+                     violation.field() == "submission";
+  FileError out;
+  out.line = whole ? 1 : violation.item() + 2;
+  out.field = violation.field();
+  out.rule = violation.rule();
+  out.message = violation.message();
+  if (violation.expected() != 0) out.expected = violation.expected();
+  return out;
+}
+
+}  // namespace
+
+std::string FileAnswer::Json() const {
+  ordered_json out = {{"file", file}, {"outcome", outcome}};
+  out["positions"] = outcome == "rejected" ? ordered_json::array()
+                                           : ordered_json::array({first_position, last_position});
+  out["errors"] = ordered_json::array();
+  for (const FileError& error : errors) {
+    ordered_json item = {
+        {"line", error.line}, {"field", error.field}, {"rule", error.rule}, {"message", error.message}};
+    if (error.expected) item["expected"] = *error.expected;
+    out["errors"].push_back(std::move(item));
+  }
+  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer) {
+  if (!IsValidMunicipalityCode(issuer)) return Invalid("issuer: not a municipality's code with its check digit");
+  if (FileExists(dir + "/daicho.toml")) return Conflict(dir + " is a gateway's home already");
+  RETURN_IF_ERROR(MakeDirectories(dir + "/keys"));
+  RETURN_IF_ERROR(MakeDirectories(dir + "/files"));
+  const SigningKey key = SigningKey::Generate();
+  RETURN_IF_ERROR(WriteSigningKey(dir + "/keys/issuer.key", key));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/issuer.pub", ToHex(View(key.public_key())) + "\n", 0644));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/daicho.toml", "issuer = \"" + issuer + "\"\n", 0644));
+  return key.public_key();
+}
+
+Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std::string& log,
+                                               const std::string& kafka_config) {
+  if (!FileExists(dir + "/daicho.toml")) {
+    return NotFound(dir + " is no gateway's home; daicho gateway init makes one");
+  }
+  auto out = std::unique_ptr<Gateway>(new Gateway());
+  out->dir_ = dir;
+  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
+  out->issuer_ = settings["issuer"];
+  if (IsLocal(log)) {
+    auto socket = OpenSocketLog(LocalDirectory(log) + "/node.sock");
+    if (!socket.ok()) return Unavailable("no node serves " + log + "; daicho serve starts one");
+    out->log_ = std::move(socket).value();
+  } else {
+    ASSIGN_OR_RETURN(out->log_, OpenLog(log, kafka_config));
+  }
+  SubmitterOptions options;
+  options.dir = dir + "/outbox";
+  options.issuer = out->issuer_;
+  options.prefecture = std::stoi(out->issuer_.substr(0, 2));
+  ASSIGN_OR_RETURN(options.key, ReadSigningKey(dir + "/keys/issuer.key"));
+  options.log = out->log_.get();
+  options.clock = &out->clock_;
+  options.on_receipt = [gateway = out.get()](const std::string& tag, const v1::Receipt& receipt) {
+    return gateway->Keep(tag, receipt);
+  };
+  ASSIGN_OR_RETURN(out->submitter_, Submitter::Open(std::move(options)));
+  RETURN_IF_ERROR(out->submitter_->SettlePending().status());
+  return out;
+}
+
+std::string Gateway::AnswerPath(std::uint64_t sequence) const {
+  return fmt::format("{}/files/{:06}.json", dir_, sequence);
+}
+
+std::uint64_t Gateway::LastSequence() const {
+  // Answers are dense from 1: double, then halve.
+  std::uint64_t high = 1;
+  while (FileExists(AnswerPath(high))) high *= 2;
+  std::uint64_t low = high / 2;
+  while (high - low > 1) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    (FileExists(AnswerPath(middle)) ? low : high) = middle;
+  }
+  return low;
+}
+
+Status Gateway::Keep(const std::string& tag, const v1::Receipt& receipt) const {
+  if (receipt.outcome() == v1::OUTCOME_REJECTED) return {};
+  ordered_json answer = ordered_json::parse(tag, nullptr, false);
+  if (answer.is_discarded()) return Corrupt("the pending submission names no file");
+  answer["positions"] = {receipt.first_position(), receipt.last_position()};
+  return WriteFileDurably(AnswerPath(answer["sequence"].get<std::uint64_t>()), answer.dump() + "\n", 0644);
+}
+
+Result<FileAnswer> Gateway::Send(const std::string& path) {
+  ASSIGN_OR_RETURN(NoticeFileReading reading, ReadNoticeFile(path));
+  if (!reading.errors.empty()) return Rejected(path, std::move(reading.errors));
+  NoticeFile& file = reading.file;
+  if (file.issuer != issuer_) {
+    return Rejected(path, {Broken("issuer", "issuer", "この端末の市町村のファイルではありません")});
+  }
+  FileAnswer out;
+  out.file = path;
+  out.notices = file.payloads.size();
+  const std::uint64_t last = LastSequence();
+  if (file.sequence <= last) {
+    ASSIGN_OR_RETURN(const std::string kept, ReadFile(AnswerPath(file.sequence)));
+    const ordered_json answer = ordered_json::parse(kept, nullptr, false);
+    if (answer.is_discarded()) return Corrupt(AnswerPath(file.sequence) + " is damaged");
+    if (answer["sha256"] != file.sha256_hex) {
+      return Rejected(path, {Broken("sequence", "repeat_differs",
+                                    "同じ通番のファイルが別の内容で受理されています", last + 1)});
+    }
+    out.outcome = "already_admitted";
+    out.first_position = answer["positions"][0];
+    out.last_position = answer["positions"][1];
+    return out;
+  }
+  if (file.sequence != last + 1) {
+    return Rejected(path, {Broken("sequence", "gap", "ファイルの通番が飛んでいます", last + 1)});
+  }
+  std::vector<DraftEvent> events;
+  events.reserve(file.payloads.size());
+  for (std::string& payload : file.payloads) {
+    events.push_back({v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false});
+  }
+  const std::string tag =
+      ordered_json({{"sequence", file.sequence}, {"sha256", file.sha256_hex}, {"count", out.notices}}).dump();
+  ASSIGN_OR_RETURN(const v1::Receipt receipt, submitter_->Submit(events, tag));
+  if (receipt.outcome() == v1::OUTCOME_REJECTED) {
+    std::vector<FileError> errors;
+    for (const v1::Violation& violation : receipt.violations()) errors.push_back(ErrorOf(violation));
+    return Rejected(path, std::move(errors));
+  }
+  out.outcome = receipt.outcome() == v1::OUTCOME_ADMITTED ? "admitted" : "already_admitted";
+  out.first_position = receipt.first_position();
+  out.last_position = receipt.last_position();
+  return out;
+}
+
+}  // namespace daicho

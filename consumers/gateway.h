@@ -1,0 +1,56 @@
+// Gateway: a municipality's end. It takes notice files, submits each as one submission under the
+// municipality's signature, and keeps the answer, so that sending a file again gets the same one.
+//
+//   daicho.toml          issuer
+//   keys/issuer.key      its private key
+//   ledger.pub.json      (optional) the ledger's public keys, pinned
+//   outbox/              what is on its way (consumers/submitter.h)
+//   files/000041.json    the answer to file 41, once admitted
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consumers/home.h"
+#include "consumers/notice_file.h"
+#include "consumers/submitter.h"
+
+namespace daicho {
+
+struct FileAnswer {
+  std::string file;
+  std::string outcome;  // "admitted", "already_admitted", "rejected"
+  std::uint64_t first_position = 0;
+  std::uint64_t last_position = 0;
+  std::uint64_t notices = 0;
+  std::vector<FileError> errors;
+  std::string Json() const;
+};
+
+// A new gateway home. Returns its public key. Errors: kInvalid (not a municipality's code), kConflict.
+Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer);
+
+class Gateway {
+ public:
+  // `log`: as given to --log; a local one is reached through its running node.
+  static Result<std::unique_ptr<Gateway>> Open(const std::string& dir, const std::string& log,
+                                               const std::string& kafka_config);
+  // Errors: kNotFound, kUnavailable, kDenied (not registered). A rejected file is an answer.
+  Result<FileAnswer> Send(const std::string& path);
+  const std::string& issuer() const { return issuer_; }
+
+ private:
+  Status Keep(const std::string& tag, const v1::Receipt& receipt) const;
+  std::string AnswerPath(std::uint64_t sequence) const;
+  std::uint64_t LastSequence() const;
+
+  std::string dir_;
+  std::string issuer_;
+  SystemClock clock_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<Submitter> submitter_;
+};
+
+}  // namespace daicho

@@ -1,0 +1,326 @@
+#include "consumers/node.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "consumers/node_socket.h"
+#include "consumers/reading.h"
+#include "consumers/submitter.h"
+#include "events/clock.h"
+#include "events/topics.h"
+#include "ledger/key_store.h"
+#include "ledger/sequencer.h"
+#include "projections/projector.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kVisibleWait{60'000};
+
+node::Response Answered(const Status& status) {
+  node::Response response;
+  response.set_code(static_cast<std::int32_t>(status.code()));
+  response.set_message(status.message());
+  return response;
+}
+
+}  // namespace
+
+struct Node::Impl {
+  Home home;
+  NodeOptions options;
+  SystemClock clock;
+  std::unique_ptr<Log> log;
+  std::unique_ptr<KeyStore> keys;
+  std::unique_ptr<Sequencer> sequencer;
+  std::unique_ptr<Projector> projector;
+  std::unique_ptr<Reading> reading;
+  std::unique_ptr<SocketServer> home_socket, log_socket;
+  std::jthread sequencing, projecting;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  Status failure;  // of the first role that failed; guarded by mutex
+  std::mutex registrar_mutex;
+
+  bool Has(const char* role) const { return options.roles.contains(role); }
+
+  Status Start() {
+    ASSIGN_OR_RETURN(log, OpenLog(home.log, home.kafka_config));
+    ASSIGN_OR_RETURN(keys, KeyStore::Open(home.Path("keystore"), Has("sequencer") ? KeyStore::Mode::kWrite
+                                                                                  : KeyStore::Mode::kRead));
+    if (Has("sequencer")) RETURN_IF_ERROR(StartSequencer());
+    if (Has("projector")) RETURN_IF_ERROR(StartProjector());
+    if (Has("records")) RETURN_IF_ERROR(StartReading());
+    if (!options.listen) return {};
+    const auto handle = [this](const node::Request& request) { return Answer(request); };
+    ASSIGN_OR_RETURN(home_socket, SocketServer::Listen(home.Socket(), handle));
+    if (IsLocal(home.log)) {
+      const auto logs_only = [this](const node::Request& request) { return AnswerLogRequest(*log, request); };
+      ASSIGN_OR_RETURN(log_socket,
+                       SocketServer::Listen(LocalDirectory(home.log) + "/node.sock", logs_only));
+    }
+    return {};
+  }
+
+  Status StartSequencer() {
+    SequencerOptions o;
+    o.prefecture = home.prefecture;
+    o.ledger = home.ledger;
+    o.registrar_public_key = home.registrar.public_key();
+    o.receipt_key = home.receipts;
+    o.intake = home.intake;
+    o.state_dir = home.Path("sequencer");
+    o.log = log.get();
+    o.keys = keys.get();
+    o.clock = &clock;
+    ASSIGN_OR_RETURN(sequencer, Sequencer::Open(std::move(o)));
+    sequencing = std::jthread([this](std::stop_token stop) { Finish("sequencer", sequencer->Run(stop)); });
+    return {};
+  }
+
+  Status StartProjector() {
+    ProjectorOptions o;
+    o.prefecture = home.prefecture;
+    o.ledger = home.ledger;
+    o.registrar_public_key = home.registrar.public_key();
+    o.dir = home.Path("record_file");
+    o.log = log.get();
+    o.keys = keys.get();
+    o.progress = options.progress;
+    ASSIGN_OR_RETURN(projector, Projector::Open(std::move(o)));
+    projecting = std::jthread([this](std::stop_token stop) { Finish("projector", projector->Run(stop)); });
+    return {};
+  }
+
+  Status StartReading() {
+    if (projector == nullptr) return Invalid("roles: records needs projector");
+    ReadingOptions o;
+    o.ledger = home.ledger;
+    o.projector = projector.get();
+    o.clock = &clock;
+    o.submit = [this](const DraftEvent& event) { return SubmitReading(event); };
+    reading = std::make_unique<Reading>(std::move(o));
+    return {};
+  }
+
+  void Finish(const char* role, Status status) {
+    if (status.ok()) return;
+    const std::lock_guard lock(mutex);
+    if (failure.ok()) failure = status.With(role);
+    changed.notify_all();
+  }
+
+  SubmitterOptions OutboxOf(const std::string& role, const SigningKey& key) {
+    SubmitterOptions o;
+    o.issuer = RoleIssuer(home.prefecture, role);
+    o.dir = home.Path("outbox/" + o.issuer);
+    o.prefecture = home.prefecture;
+    o.key = key;
+    o.log = log.get();
+    o.clock = &clock;
+    return o;
+  }
+
+  std::mutex records_mutex;
+  std::unique_ptr<Submitter> records;  // guarded by records_mutex
+
+  Status SubmitReading(const DraftEvent& event) {
+    const std::lock_guard lock(records_mutex);
+    if (records == nullptr) {
+      ASSIGN_OR_RETURN(records, Submitter::Open(OutboxOf("records", home.records)));
+    }
+    ASSIGN_OR_RETURN(const v1::Receipt receipt, records->Submit({event}));
+    if (receipt.outcome() == v1::OUTCOME_REJECTED) {
+      return Internal("the event of the reading was rejected: " +
+                      (receipt.violations_size() > 0 ? receipt.violations(0).rule() : ""));
+    }
+    return {};
+  }
+};
+
+Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Node::~Node() {
+  impl_->home_socket.reset();
+  impl_->log_socket.reset();
+  for (std::jthread* role : {&impl_->sequencing, &impl_->projecting}) {
+    role->request_stop();
+    if (role->joinable()) role->join();
+  }
+}
+
+Result<std::unique_ptr<Node>> Node::Start(Home home, NodeOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->home = std::move(home);
+  impl->options = std::move(options);
+  Impl& started = *impl;
+  std::unique_ptr<Node> out(new Node(std::move(impl)));
+  RETURN_IF_ERROR(started.Start());
+  return out;
+}
+
+Log& Node::log() { return *impl_->log; }
+
+Status Node::Wait(const std::function<bool()>& stop) {
+  std::unique_lock lock(impl_->mutex);
+  while (impl_->failure.ok() && !stop()) impl_->changed.wait_for(lock, milliseconds(200));
+  return impl_->failure;
+}
+
+node::Response Node::Answer(const node::Request& request) {
+  node::Response response;
+  switch (request.what_case()) {
+    case node::Request::kStatus: {
+      auto json = StatusJson();
+      if (!json.ok()) return Answered(json.status());
+      response.set_json(std::move(*json));
+      return response;
+    }
+    case node::Request::kReadRecord: {
+      if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
+      auto json = impl_->reading->Read(request.read_record().request(), request.read_record().signature());
+      if (!json.ok()) return Answered(json.status());
+      response.set_json(std::move(*json));
+      return response;
+    }
+    case node::Request::kAdminister:
+      return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
+                                 request.administer().payload()));
+    default:
+      return AnswerLogRequest(*impl_->log, request);
+  }
+}
+
+Status Node::Administer(v1::EventKind kind, const std::string& payload) {
+  const std::lock_guard lock(impl_->registrar_mutex);
+  ASSIGN_OR_RETURN(auto registrar,
+                   Submitter::OpenGenesis(impl_->OutboxOf("registrar", impl_->home.registrar), impl_->home.ledger,
+                                          impl_->home.intake.public_key, impl_->home.receipts.public_key()));
+  DraftEvent event;
+  event.kind = kind;
+  event.retention = v1::RETENTION_CLASS_ADMINISTRATION;
+  event.payload = payload;
+  event.clear = true;
+  ASSIGN_OR_RETURN(const v1::Receipt receipt, registrar->Submit({event}));
+  if (receipt.outcome() == v1::OUTCOME_REJECTED) {
+    return Invalid(receipt.violations_size() > 0 ? receipt.violations(0).message() : "rejected");
+  }
+  if (impl_->projector != nullptr &&
+      !impl_->projector->WaitFor(Position(receipt.last_position() + 1), kVisibleWait)) {
+    return Unavailable("admitted, but not visible yet");
+  }
+  return {};
+}
+
+Result<std::string> Node::StatusJson() {
+  using nlohmann::ordered_json;
+  const Topics topics{impl_->home.prefecture};
+  ordered_json out = {{"prefecture", std::to_string(impl_->home.prefecture)}, {"log", impl_->home.log}};
+  std::uint64_t size = 0;
+  if (impl_->sequencer != nullptr) {
+    size = impl_->sequencer->position().value();
+  } else if (impl_->projector != nullptr) {
+    size = impl_->projector->position().value();
+  }
+  out["size"] = size;
+  ordered_json roles = ordered_json::object();
+  if (impl_->sequencer != nullptr) {
+    const auto counters = impl_->sequencer->counters();
+    roles["sequencer"] = {{"position", size},
+                          {"submissions", {{"admitted", counters.admitted},
+                                           {"repeated", counters.repeated},
+                                           {"rejected", counters.rejected}}},
+                          {"events", counters.events}};
+  }
+  if (impl_->projector != nullptr) {
+    const std::uint64_t position = impl_->projector->position().value();
+    ordered_json file = {{"position", position}};
+    if (auto counts = impl_->projector->file().Counts(); counts.ok()) {
+      ASSIGN_OR_RETURN(const Digest digest, impl_->projector->file().ContentDigest());
+      file["residents"] = counts->residents;
+      file["removed"] = counts->removed;
+      file["versions"] = counts->versions;
+      file["awaiting_removal"] = counts->awaiting_removal;
+      file["digest"] = ToHex(View(digest));
+    }
+    out["record_file"] = std::move(file);
+    const Registry registry = impl_->projector->registry();
+    out["issuers"] = registry.issuers().size();
+    roles["projector"] = {{"position", position}, {"lag", size > position ? size - position : 0}};
+  }
+  out["checkpoint"] = nullptr;
+  out["roles"] = std::move(roles);
+  return out.dump();
+}
+
+Status Found(const Home& home, const std::vector<Founder>& operators) {
+  ASSIGN_OR_RETURN(auto log, OpenLog(home.log, home.kafka_config));
+  RETURN_IF_ERROR(CreateLedgerTopics(*log, home.prefecture));
+  if (log->ReadLast(Topics{home.prefecture}.Ledger()).ok()) {
+    return Conflict("the log holds a ledger of this prefecture already");
+  }
+  log.reset();
+  NodeOptions options;
+  options.roles = {"sequencer"};
+  ASSIGN_OR_RETURN(auto node, Node::Start(home, options));
+  v1::LedgerOpened opened;
+  opened.set_prefecture(static_cast<std::uint32_t>(home.prefecture));
+  opened.set_ledger(std::string(View(home.ledger)));
+  opened.set_opened_at(SystemClock().Now().value());
+  opened.set_registrar_public_key(std::string(View(home.registrar.public_key())));
+  opened.set_sequencer_public_key(std::string(View(home.receipts.public_key())));
+  opened.set_intake_public_key(std::string(View(home.intake.public_key)));
+  opened.set_software("daicho 1");
+  v1::Algorithms& algorithms = *opened.mutable_algorithms();
+  algorithms.set_tree("rfc6962-sha256");
+  algorithms.set_commitment("sha256");
+  algorithms.set_signature("ed25519");
+  algorithms.set_sealing("aes-256-gcm");
+  algorithms.set_intake("hpke-base-x25519-hkdf-sha256-aes-256-gcm");
+  algorithms.set_ratchet("hmac-sha256");
+  RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString()));
+
+  v1::IssuerRegistered records;
+  records.set_issuer(RoleIssuer(home.prefecture, "records"));
+  records.set_name("本人確認情報検索");
+  records.set_public_key(std::string(View(home.records.public_key())));
+  records.set_key_id(NoteKeyId(IssuerOrigin(home.prefecture, records.issuer()), home.records.public_key()));
+  records.set_role(v1::ISSUER_ROLE_RECORDS);
+  RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, records.SerializeAsString()));
+
+  v1::RoleDefined role;
+  role.set_role("representative-terminal");
+  role.set_name("代表端末");
+  role.add_duties("5-1");
+  role.add_permissions(v1::PERMISSION_READ_RECORD);
+  role.add_permissions(v1::PERMISSION_READ_HISTORY);
+  role.add_permissions(v1::PERMISSION_SEARCH);
+  RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_ROLE_DEFINED, role.SerializeAsString()));
+  for (const Founder& founder : operators) {
+    v1::OperatorRegistered registered;
+    registered.set_operator_id(founder.operator_id);
+    registered.set_public_key(std::string(View(founder.public_key)));
+    registered.set_key_id(NoteKeyId(founder.operator_id, founder.public_key));
+    registered.add_roles(role.role());
+    RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString()));
+  }
+  for (const KindInfo& kind : Kinds()) {
+    const google::protobuf::FileDescriptor* file = kind.descriptor()->file();
+    v1::SchemaRegistered schema;
+    schema.set_name(std::string(kind.message));
+    google::protobuf::FileDescriptorSet set;
+    AddFileAndDependencies(*file, set);
+    set.SerializeToString(schema.mutable_file_descriptor_set());
+    schema.set_sha256(std::string(View(Sha256Of({schema.file_descriptor_set()}))));
+    RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_SCHEMA_REGISTERED, schema.SerializeAsString()));
+  }
+  return {};
+}
+
+}  // namespace daicho

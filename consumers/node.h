@@ -1,0 +1,58 @@
+// Node: one process of the prefecture. It owns the home's stores, runs the roles asked for, and answers
+// the Unix socket. With the embedded log it is the whole system; on Kafka roles may spread over processes.
+//
+//   sequencer   admits submissions            projector   keeps the record file
+//   records     answers readings, each of which is an event before its answer leaves (needs projector)
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "consumers/home.h"
+#include "consumers/node.pb.h"
+#include "events/search.pb.h"
+
+namespace daicho {
+
+struct NodeOptions {
+  std::set<std::string> roles = {"sequencer", "projector", "records"};
+  bool listen = false;  // serve the sockets
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of the projector catching up
+};
+
+class Node {
+ public:
+  // Opens the stores and starts the roles. Errors: kUnavailable when another process has them.
+  static Result<std::unique_ptr<Node>> Start(Home home, NodeOptions options);
+  // Stops the roles in order and flushes the stores.
+  ~Node();
+
+  // Until a role fails: its status. OK when `stop` was set.
+  Status Wait(const std::function<bool()>& stop);
+
+  // What the sockets answer.
+  node::Response Answer(const node::Request& request);
+  // One JSON document, as `daicho status --json` prints it.
+  Result<std::string> StatusJson();
+  // Submits an event of the registrar and returns when it is admitted and visible.
+  Status Administer(v1::EventKind kind, const std::string& payload);
+  Log& log();
+
+ private:
+  struct Impl;
+  explicit Node(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Signed by an operator, see events/search.proto.
+inline constexpr std::string_view kReadRequestTag = "daicho/read/1\n";
+
+// The events every new ledger begins with: its opening, the roles' issuers, two operators and their role.
+struct Founder {
+  std::string operator_id;
+  Key256 public_key;
+};
+Status Found(const Home& home, const std::vector<Founder>& operators);
+
+}  // namespace daicho

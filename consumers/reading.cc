@@ -1,0 +1,151 @@
+#include "consumers/reading.h"
+
+#include <nlohmann/json.hpp>
+
+#include "consumers/node.h"
+#include "consumers/notice_json.h"
+
+namespace daicho {
+
+struct Reading::Found {
+  std::string lines;
+  std::uint64_t count = 0;
+  std::string subject;  // handle; empty when none was found
+};
+
+std::string VersionJson(const Subject& subject, const Version& version) {
+  const v1::UpdateNotice& notice = version.notice;
+  const bool removed = notice.kind() == v1::NOTICE_KIND_REMOVAL;
+  nlohmann::ordered_json out = {{"handle", ToHex(View(subject.handle))},
+                                {"position", version.position.value()},
+                                {"admitted_at", FormatTimestamp(version.admitted_at)},
+                                {"status", removed ? "removed" : "resident"},
+                                {"valid_from", notice.changed_on()},
+                                {"resident_code", notice.resident_code()},
+                                {"record", nlohmann::ordered_json::parse(RecordJson(notice.record()))},
+                                {"kind", KindName(notice.kind())},
+                                {"reason", ReasonName(notice.reason())},
+                                {"issuer", version.issuer},
+                                {"update_number", notice.update_number()}};
+  if (notice.cancels() != 0) out["cancels"] = notice.cancels();
+  if (version.effect == v1::EFFECT_REMOVED_LATE) out["late"] = true;
+  return out.dump();
+}
+
+Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::string& bytes,
+                                     const std::string& signature, v1::RefusalReason& refusal) {
+  const auto refuse = [&](v1::RefusalReason reason, std::string message) -> Result<OperatorState> {
+    refusal = reason;
+    return Denied(std::move(message));
+  };
+  auto found = options_.projector->registry().FindOperator(request.operator_id());
+  if (!found.ok()) return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: not registered");
+  if (!found->key.Verify(std::string(kReadRequestTag) + bytes, signature).ok()) {
+    return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: the signature is not of its key");
+  }
+  const TimeMicros now = options_.clock->Now();
+  const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(nonces_, [&](const auto& seen) { return seen.second.value() < now.value() - 2 * life; });
+    const bool fresh = nonces_.emplace(request.nonce(), now).second;
+    if (!fresh || request.nonce().size() != 16 || std::abs(now.value() - request.requested_at()) > life) {
+      return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "request: too old, or answered before");
+    }
+  }
+  if (!found->duties.contains(request.duty())) {
+    return refuse(v1::REFUSAL_REASON_DUTY, "duty: not one of the operator's");
+  }
+  if (!found->permissions.contains(v1::PERMISSION_READ_RECORD) ||
+      (request.history() && !found->permissions.contains(v1::PERMISSION_READ_HISTORY))) {
+    return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: no permission to read this");
+  }
+  return found;
+}
+
+Result<Reading::Found> Reading::Evaluate(const v1::ReadRequest& request, Position at, Date on) const {
+  const RecordFile& file = options_.projector->file();
+  const v1::SearchCondition& condition = request.condition();
+  auto subject = [&]() -> Result<Subject> {
+    if (!condition.resident_code().empty()) return file.FindByResidentCode(condition.resident_code(), at);
+    if (!condition.individual_number().empty()) {
+      return file.FindByIndividualNumber(condition.individual_number(), at);
+    }
+    ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(condition.subject()));
+    return file.FindByHandle(handle);
+  }();
+  RETURN_IF_ERROR(subject.status());
+  Found out;
+  std::vector<Version> versions;
+  if (request.history()) {
+    ASSIGN_OR_RETURN(versions, file.History(*subject, at));
+  } else {
+    ASSIGN_OR_RETURN(Version version, file.Read(*subject, at, on));
+    versions.push_back(std::move(version));
+  }
+  for (const Version& version : versions) out.lines += VersionJson(*subject, version) + "\n";
+  out.count = versions.size();
+  out.subject = View(subject->handle);
+  return out;
+}
+
+Result<std::string> Reading::Read(const std::string& bytes, const std::string& signature) {
+  v1::ReadRequest request;
+  if (!request.ParseFromString(bytes) || request.version() != 1) return Invalid("request: cannot be read");
+  if (request.ledger() != View(options_.ledger)) return Invalid("request: for another ledger");
+  const v1::SearchCondition& condition = request.condition();
+  const int keys = !condition.resident_code().empty() + !condition.individual_number().empty() +
+                   !condition.subject().empty();
+  if (keys != 1) return Invalid("condition: exactly one of resident code, individual number and handle");
+  if (!condition.subject().empty() && condition.subject().size() != 16) return Invalid("handle: 16 bytes");
+  std::optional<Date> on = ParseDate(request.on_date());
+  if (!request.on_date().empty() && !on) return Invalid("on: not a date");
+
+  v1::SearchPerformed event;
+  event.set_operator_id(request.operator_id());
+  event.set_duty(request.duty());
+  event.set_purpose(request.purpose());
+  event.set_terminal(request.terminal());
+  *event.mutable_condition() = condition;
+  event.set_history(request.history());
+  event.set_operator_signature(signature);
+  event.set_operator_request(bytes);
+
+  v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;
+  auto admitted = Admit(request, bytes, signature, refusal);
+  event.set_refusal(refusal);
+  Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();
+  if (admitted.ok()) {
+    event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
+    const std::uint64_t applied = options_.projector->position().value();
+    Position at(applied == 0 ? 0 : applied - 1);
+    if (request.as_of_case() == v1::ReadRequest::kPosition) {
+      if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
+      at = Position(request.position());
+    } else if (request.as_of_case() == v1::ReadRequest::kDate) {
+      const std::optional<Date> day = ParseDate(request.date());
+      if (!day) return Invalid("as-of: not a date");
+      ASSIGN_OR_RETURN(at, options_.projector->file().AtEndOf(*day));
+      if (!on) on = day;
+    }
+    if (!on) on = JapanDate(options_.clock->Now());
+    event.set_evaluated_at(at.value());
+    event.set_on_date(FormatDate(*on));
+    found = Evaluate(request, at, *on);
+    if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
+  }
+  if (found.ok()) event.set_result_count(found->count);
+  event.set_result_digest(std::string(View(Sha256Of({found.ok() ? found->lines : ""}))));
+
+  DraftEvent draft;
+  draft.kind = v1::EVENT_KIND_SEARCH;
+  draft.retention = v1::RETENTION_CLASS_OPERATION;
+  draft.payload = event.SerializeAsString();
+  if (found.ok()) draft.subject = found->subject;
+  // Nothing leaves before its record is in the ledger.
+  RETURN_IF_ERROR(options_.submit(draft).With("the reading could not be recorded"));
+  RETURN_IF_ERROR(found.status());
+  return std::move(found->lines);
+}
+
+}  // namespace daicho

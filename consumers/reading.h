@@ -1,0 +1,51 @@
+// Reading: answers an operator who asks for a resident's record. Who asked, why, for what, as of which
+// position and with which result is in the ledger before the answer leaves; a refusal too.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "events/clock.h"
+#include "events/event.h"
+#include "events/search.pb.h"
+#include "projections/projector.h"
+
+namespace daicho {
+
+struct ReadingOptions {
+  LedgerId ledger{};
+  const Projector* projector = nullptr;  // borrowed, like the clock
+  const Clock* clock = nullptr;
+  // Returns once the event is in the ledger.
+  std::function<Status(const DraftEvent&)> submit;
+};
+
+// How long a signed request is good for, either side of the node's clock.
+inline constexpr std::chrono::minutes kRequestLife{5};
+
+class Reading {
+ public:
+  explicit Reading(ReadingOptions options) : options_(std::move(options)) {}
+
+  // `request`: a v1::ReadRequest, signed by its operator over "daicho/read/1\n" ‖ request. Returns JSON lines,
+  // one per version. Errors: kInvalid (unreadable; not recorded, for nobody is known to have asked), kDenied and
+  // kNotFound (recorded), kUnavailable when the event could not be recorded: nothing is shown then.
+  // Thread-safe.
+  Result<std::string> Read(const std::string& request, const std::string& signature);
+
+ private:
+  struct Found;
+  Result<OperatorState> Admit(const v1::ReadRequest& request, const std::string& bytes,
+                              const std::string& signature, v1::RefusalReason& refusal);
+  Result<Found> Evaluate(const v1::ReadRequest& request, Position at, Date on) const;
+
+  ReadingOptions options_;
+  std::mutex mutex_;
+  std::map<std::string, TimeMicros> nonces_;  // of the last kRequestLife; guarded by mutex_
+};
+
+// One line of `record --json`.
+std::string VersionJson(const Subject& subject, const Version& version);
+
+}  // namespace daicho
