@@ -27,7 +27,7 @@ constexpr std::uint64_t kProgressEvery = 8192;
 // Notices per resident and year, for the estimate of the total only.
 constexpr std::uint64_t kYearlyPerMille = 135;
 
-const Day kNetworkOpened = DayOf(Civil{2002, 8, 5});   // 住基ネット 第1次稼働
+const Day kNetworkOpened = DayOf(Civil{2002, 8, 5});     // 住基ネット 第1次稼働
 const Day kForeignersJoined = DayOf(Civil{2013, 7, 8});  // 外国人住民の適用
 
 // Residents by municipality, in proportion: largest remainder, earlier municipality first.
@@ -180,18 +180,24 @@ class Generator {
   std::string Examples() const {
     std::string out;
     AppendExample("longest history", [](const Person&) { return true; }, out);
-    AppendExample("moved between municipalities of the prefecture, resident",
-                  [](const Person& p) { return p.moved_between && p.resident; }, out);
-    AppendExample("resident code changed, resident",
-                  [](const Person& p) { return p.code_changed && p.resident; }, out);
-    AppendExample("foreign resident with an alias",
-                  [](const Person& p) { return p.foreign && p.has_alias && p.resident; }, out);
-    AppendExample("former name recorded",
-                  [](const Person& p) { return p.has_former_name && p.resident; }, out);
-    AppendExample("external glyph in the name",
-                  [](const Person& p) { return p.glyph != Glyph::kNone && p.resident; }, out);
-    AppendExample("birth on a day that is in no calendar",
-                  [](const Person& p) { return p.birth_form == BirthForm::kNotInCalendar; }, out);
+    AppendExample(
+        "moved between municipalities of the prefecture, resident",
+        [](const Person& p) { return p.moved_between && p.resident; }, out);
+    AppendExample(
+        "resident code changed, resident",
+        [](const Person& p) { return p.code_changed && p.resident; }, out);
+    AppendExample(
+        "foreign resident with an alias",
+        [](const Person& p) { return p.foreign && p.has_alias && p.resident; }, out);
+    AppendExample(
+        "former name recorded", [](const Person& p) { return p.has_former_name && p.resident; },
+        out);
+    AppendExample(
+        "external glyph in the name",
+        [](const Person& p) { return p.glyph != Glyph::kNone && p.resident; }, out);
+    AppendExample(
+        "birth on a day that is in no calendar",
+        [](const Person& p) { return p.birth_form == BirthForm::kNotInCalendar; }, out);
     AppendExample("died", [](const Person& p) { return p.dead; }, out);
     AppendExample("removed, not dead", [](const Person& p) { return !p.resident && !p.dead; }, out);
     return out;

@@ -10,7 +10,8 @@
 // Files of one round may be sent concurrently and in any order of issuers (per issuer by
 // sequence); a round must be admitted before the next one is sent. Within a round a resident has
 // notices of one issuer only, with one exception: a move between two municipalities, where the
-// removal is the last notice of the old one and the move-in the only notice of the new one.
+// removal is the only notice of the old one and the move-in the only notice of the new one, so that
+// the move-in never runs more than one ahead.
 #pragma once
 
 #include <cstdint>

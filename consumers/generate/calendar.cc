@@ -14,7 +14,8 @@ constexpr std::uint32_t kDaySeconds = 86400;
 bool IsWorkingDay(Day day) {
   const int weekday = (day + 4) % 7;  // 1970-01-01 was a Thursday; 0 is Sunday
   const Civil civil = CivilOf(day);
-  const bool new_year = (civil.month == 12 && civil.day >= 29) || (civil.month == 1 && civil.day <= 3);
+  const bool new_year =
+      (civil.month == 12 && civil.day >= 29) || (civil.month == 1 && civil.day <= 3);
   return weekday != 0 && weekday != 6 && !new_year;
 }
 

@@ -37,8 +37,8 @@ std::uint32_t MovingFactor(int head_age) {  // per mille
 
 std::uint32_t DyingChance(int age) {  // per month and million
   constexpr std::pair<int, std::uint32_t> kSteps[] = {
-      {1, 150},   {15, 8},    {30, 35},    {40, 55},    {50, 120},     {60, 290},     {70, 700},
-      {75, 1400}, {80, 2300}, {85, 4200},  {90, 8000},  {95, 15'000}, {100, 27'000}};
+      {1, 150},   {15, 8},    {30, 35},   {40, 55},   {50, 120},    {60, 290},    {70, 700},
+      {75, 1400}, {80, 2300}, {85, 4200}, {90, 8000}, {95, 15'000}, {100, 27'000}};
   for (const auto& [below, chance] : kSteps) {
     if (age < below) return chance;
   }
@@ -74,18 +74,27 @@ void Life::Schedule(int round, Pending pending) {
 }
 
 void Life::ScheduleCancel(std::uint32_t id, const Person& before, generate::Kind cancelled) {
-  Schedule(round_ + 1, {.kind = Pending::Kind::kCancel, .subject = id, .before = before,
-                        .cancelled = cancelled, .update = world_.persons[id].updates});
+  Schedule(round_ + 1, {.kind = Pending::Kind::kCancel,
+                        .subject = id,
+                        .before = before,
+                        .cancelled = cancelled,
+                        .update = world_.persons[id].updates});
 }
 
 void Life::FinishPending() {
   const std::vector<Pending> due = std::move(pending_[static_cast<std::size_t>(round_)]);
   for (const Pending& pending : due) {
     switch (pending.kind) {
-      case Pending::Kind::kCancel: Cancel(pending); break;
-      case Pending::Kind::kNumberEntry: NumberEntry(pending); break;
+      case Pending::Kind::kCancel:
+        Cancel(pending);
+        break;
+      case Pending::Kind::kNumberEntry:
+        NumberEntry(pending);
+        break;
       case Pending::Kind::kArrival:
-      case Pending::Kind::kReturn: Arrive(pending.subject, pending.municipality); break;
+      case Pending::Kind::kReturn:
+        Arrive(pending.subject, pending.municipality);
+        break;
     }
   }
 }
@@ -125,7 +134,8 @@ void Life::Arrive(std::uint32_t id, std::uint8_t municipality) {
   Household& household = world_.households[id];
   if (household.size == 0) return;
   household.busy_until = static_cast<std::uint16_t>(round_);
-  const AddressRef address = MakeAddress(world_, municipality, household.size == 1 ? 500'000 : 250'000);
+  const AddressRef address =
+      MakeAddress(world_, municipality, household.size == 1 ? 500'000 : 250'000);
   Moment at = HouseholdMoment(household);
   for (int i = 0; i < household.size; ++i) {
     const std::uint32_t member = household.members[static_cast<std::size_t>(i)];
@@ -174,7 +184,8 @@ void Life::RenumberTown() {
 // 町字の名称変更: a town or village drops 大字 from all of its names.
 void Life::DropOaza() {
   constexpr std::string_view kOaza = "大字";
-  const std::size_t first = world_.random.Below(static_cast<std::uint32_t>(world_.data.municipalities.size()));
+  const std::size_t first =
+      world_.random.Below(static_cast<std::uint32_t>(world_.data.municipalities.size()));
   for (std::size_t i = 0; i < world_.data.municipalities.size(); ++i) {
     const Municipality& place =
         world_.data.municipalities[(first + i) % world_.data.municipalities.size()];
@@ -262,8 +273,8 @@ void Life::MoveWithin(std::uint32_t id) {
   Household& household = world_.households[id];
   household.busy_until = static_cast<std::uint16_t>(round_);
   const std::vector<Person> before = Members(id);
-  const AddressRef address = MakeAddress(world_, before[0].address.municipality,
-                                         household.size == 1 ? 600'000 : 250'000);
+  const AddressRef address =
+      MakeAddress(world_, before[0].address.municipality, household.size == 1 ? 600'000 : 250'000);
   Moment at = HouseholdMoment(household);
   const Day changed_on = ChangedOn(before[0], at, 13);
   for (std::size_t i = 0; i < household.size; ++i) {
@@ -296,13 +307,20 @@ void Life::MoveBetween(std::uint32_t id) {
   Household& household = world_.households[id];
   const std::uint8_t from = world_.persons[household.members[0]].address.municipality;
   const std::uint8_t to = OtherMunicipality(from);
-  const bool later = round_ < last_round_ && world_.random.Chance(400'000);
+  // A move-in may run ahead of one notice only: who has had another this month arrives next month.
+  const std::vector<Person> members = Members(id);
+  const bool notified = std::any_of(members.begin(), members.end(), [this](const Person& person) {
+    return person.last_notified >= StartOf(period_->first());
+  });
+  if (notified && round_ == last_round_) return MoveAway(id);
+  const bool later = notified || (round_ < last_round_ && world_.random.Chance(400'000));
   // Often the move-in is notified first: the removal follows when the old municipality hears.
   const bool ahead = !later && world_.random.Chance(400'000);
   household.busy_until = static_cast<std::uint16_t>(later ? round_ + 1 : round_);
   const Moment in_at = HouseholdMoment(household);
   Moment out_at = in_at;
-  if (ahead) out_at += DayOf(in_at) < period_->last() - 1 ? 72000 + world_.random.Below(18000) : 600;
+  if (ahead)
+    out_at += DayOf(in_at) < period_->last() - 1 ? 72000 + world_.random.Below(18000) : 600;
   const Day planned = ahead ? ChangedOn(world_.persons[household.members[0]], in_at, 13)
                             : DayOf(out_at) + world_.random.Between(0, 14);
   for (std::size_t i = 0; i < household.size; ++i) {
@@ -343,8 +361,9 @@ void Life::Newcomers() {
     household.busy_until = static_cast<std::uint16_t>(round_);
     Moment at = HouseholdMoment(household);
     const Day moved_on = DayOf(at) - world_.random.Between(0, 13);
-    const std::uint32_t certified =
-        moved_on < kKanaDeclared ? 0 : moved_on < kKanaExOfficio ? 60'000 : 500'000;
+    const std::uint32_t certified = moved_on < kKanaDeclared    ? 0
+                                    : moved_on < kKanaExOfficio ? 60'000
+                                                                : 500'000;
     for (std::size_t i = 0; i < household.size; ++i) {
       Person& person = world_.persons[household.members[i]];
       person.kana_certified = !person.foreign && world_.random.Chance(certified);
@@ -470,7 +489,8 @@ void Life::Disappear(std::uint32_t household, std::uint32_t id) {
   alone.size = 1;
   if (!world_.random.Chance(300'000)) return;
   const int when = round_ + world_.random.Between(2, 24);
-  Schedule(when, {.kind = Pending::Kind::kReturn, .subject = person.household,
+  Schedule(when, {.kind = Pending::Kind::kReturn,
+                  .subject = person.household,
                   .municipality = person.address.municipality});
 }
 
@@ -498,7 +518,8 @@ void Life::ChangeNumbers(std::uint32_t id, std::uint32_t kind) {
     person.code_changed = true;
   } else {
     if (person.number == kNoIndex) return;
-    notice.reason = kind < 92 ? Reason::kIndividualNumberChange : Reason::kIndividualNumberExOfficio;
+    notice.reason =
+        kind < 92 ? Reason::kIndividualNumberChange : Reason::kIndividualNumberExOfficio;
     notice.former_number = std::exchange(person.number, world_.next_number++);
   }
   recorder_.Emit(id, notice);

@@ -161,11 +161,29 @@ void AppendBirth(const Person& person, std::string& out) {
   const std::size_t begin = out.size();
   AppendDate(person.birth, out);
   switch (person.birth_form) {
-    case BirthForm::kExact: break;
-    case BirthForm::kNoDay: out.replace(begin + 8, 2, "??"); break;
-    case BirthForm::kNoMonth: out.replace(begin + 5, 5, "?""?-?""?"); break;
-    case BirthForm::kUnknown: out.replace(begin, 10, "?""?""?""?-?""?-?""?"); break;
-    case BirthForm::kNotInCalendar: out.replace(begin + 5, 5, "02-29"); break;
+    case BirthForm::kExact:
+      break;
+    case BirthForm::kNoDay:
+      out.replace(begin + 8, 2, "??");
+      break;
+    case BirthForm::kNoMonth:
+      out.replace(begin + 5, 5,
+                  "?"
+                  "?-?"
+                  "?");
+      break;
+    case BirthForm::kUnknown:
+      out.replace(begin, 10,
+                  "?"
+                  "?"
+                  "?"
+                  "?-?"
+                  "?-?"
+                  "?");
+      break;
+    case BirthForm::kNotInCalendar:
+      out.replace(begin + 5, 5, "02-29");
+      break;
   }
 }
 
@@ -222,8 +240,9 @@ void AppendChunk(std::string_view type, std::string_view body, std::string& out)
   out += type;
   out += body;
   const auto* bytes = reinterpret_cast<const Bytef*>(out.data() + begin);
-  AppendBigEndian(static_cast<std::uint32_t>(crc32(0, bytes, static_cast<uInt>(type.size() + body.size()))),
-                  out);
+  AppendBigEndian(
+      static_cast<std::uint32_t>(crc32(0, bytes, static_cast<uInt>(type.size() + body.size()))),
+      out);
 }
 
 // 24 by 24 black on white, strokes drawn from the seed. Stored, not compressed: the bytes must not
@@ -247,8 +266,8 @@ std::string GlyphPng(std::uint64_t seed) {
     deflated += static_cast<char>(size >> 8 & 0xff);
   }
   deflated += rows;
-  AppendBigEndian(static_cast<std::uint32_t>(adler32(
-                      1, reinterpret_cast<const Bytef*>(rows.data()), static_cast<uInt>(length))),
+  AppendBigEndian(static_cast<std::uint32_t>(adler32(1, reinterpret_cast<const Bytef*>(rows.data()),
+                                                     static_cast<uInt>(length))),
                   deflated);
   std::string header;
   AppendBigEndian(kSide, header);

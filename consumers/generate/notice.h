@@ -33,9 +33,9 @@ struct Notice {
   Reason reason;
   Day changed_on;
   Moment notified_at;
-  std::uint16_t cancels = 0;                    // 0: nothing
-  std::uint32_t former_code = kNoIndex;            // counter of the code before the change
-  std::uint32_t former_number = kNoIndex;          // counter of the number before the change
+  std::uint16_t cancels = 0;               // 0: nothing
+  std::uint32_t former_code = kNoIndex;    // counter of the code before the change
+  std::uint32_t former_number = kNoIndex;  // counter of the number before the change
 };
 
 void AppendResidentCode(const World& world, std::uint32_t counter, std::string& out);

@@ -76,10 +76,10 @@ Status NoticeFiles::Add(std::size_t issuer, std::string_view line) {
 
 Status NoticeFiles::Flush(Issuer& issuer) {
   ++issuer.sequence;
-  const std::string header =
-      fmt::format("{{\"format\":\"daicho-notice/1\",\"issuer\":\"{}\",\"sequence\":{},\"count\":{},"
-                  "\"sha256\":\"{}\"}}\n",
-                  issuer.code, issuer.sequence, issuer.count, Sha256Hex(issuer.lines));
+  const std::string header = fmt::format(
+      "{{\"format\":\"daicho-notice/1\",\"issuer\":\"{}\",\"sequence\":{},\"count\":{},"
+      "\"sha256\":\"{}\"}}\n",
+      issuer.code, issuer.sequence, issuer.count, Sha256Hex(issuer.lines));
   const std::string path =
       fmt::format("{}/{}-{:06}.ndjson", round_directory_, issuer.code, issuer.sequence);
   RETURN_IF_ERROR(WriteFile(path, header, issuer.lines));

@@ -32,7 +32,7 @@ enum class BirthForm : std::uint8_t { kExact, kNoDay, kNoMonth, kUnknown, kNotIn
 enum class Glyph : std::uint8_t { kNone, kSurname };
 
 struct Person {
-  std::uint32_t code = 0;        // counter behind the 住民票コード
+  std::uint32_t code = 0;           // counter behind the 住民票コード
   std::uint32_t number = kNoIndex;  // counter behind the 個人番号; kNoIndex until one is assigned
   std::uint32_t household = 0;
   Day birth = 0;

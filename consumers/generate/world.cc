@@ -135,7 +135,11 @@ class HouseholdMaker {
  public:
   HouseholdMaker(World& world, Day today, const Shape& shape, const AddressRef& address,
                  const Nation* nation, int members_max)
-      : world_(world), today_(today), shape_(shape), address_(address), nation_(nation),
+      : world_(world),
+        today_(today),
+        shape_(shape),
+        address_(address),
+        nation_(nation),
         room_(std::min(members_max, kHouseholdMembersMax)),
         household_(world.NewHousehold()) {
     if (nation != nullptr) {
@@ -149,8 +153,9 @@ class HouseholdMaker {
     Random& random = world_.random;
     const int age = DrawAge(world_, shape_.age_min, shape_.age_max);
     const bool single_parent = !shape_.couple && shape_.children_max > 0;
-    const bool head_female =
-        single_parent ? random.Chance(850'000) : !shape_.couple && random.Chance(age < 60 ? 420'000 : 680'000);
+    const bool head_female = single_parent
+                                 ? random.Chance(850'000)
+                                 : !shape_.couple && random.Chance(age < 60 ? 420'000 : 680'000);
     Add(age, head_female, shape_.couple || single_parent);
     int mother_age = age;
     if (shape_.couple) {
@@ -172,8 +177,8 @@ class HouseholdMaker {
     person.married = married;
     if (!person.foreign && married && female) {
       person.birth_surname = MakeSurname(world_);
-      person.has_former_name = person.birth_surname != person.surname && age < 65 &&
-                               world_.random.Chance(9000);
+      person.has_former_name =
+          person.birth_surname != person.surname && age < 65 && world_.random.Chance(9000);
     }
     world_.AddMember(household_, person);
   }
@@ -241,7 +246,8 @@ AddressRef MakeAddress(World& world, std::uint8_t municipality,
   address.municipality = municipality;
   address.town = place.towns[place.town_weights.Draw(random)];
   const Town& town = world.data.towns[address.town];
-  if (town.chome_max > 0) address.chome = static_cast<std::uint8_t>(random.Between(1, town.chome_max));
+  if (town.chome_max > 0)
+    address.chome = static_cast<std::uint8_t>(random.Between(1, town.chome_max));
   const auto number = [&random](int low, int high) {
     return static_cast<std::uint16_t>(random.Between(low, high));
   };

@@ -30,7 +30,8 @@ struct World {
 };
 
 // An address anywhere in a municipality; `apartment_per_million` of them in a building with rooms.
-AddressRef MakeAddress(World& world, std::uint8_t municipality, std::uint32_t apartment_per_million);
+AddressRef MakeAddress(World& world, std::uint8_t municipality,
+                       std::uint32_t apartment_per_million);
 
 // A given name in fashion when the person was born.
 std::uint16_t MakeGivenName(World& world, bool female, Day birth);
