@@ -27,8 +27,8 @@ constexpr std::uint64_t kProgressEvery = 8192;
 // Notices per resident and year, for the estimate of the total only.
 constexpr std::uint64_t kYearlyPerMille = 135;
 
-const Day kNetworkOpened = DayOf(Civil{2002, 8, 5});     // 住基ネット 第1次稼働
-const Day kForeignersJoined = DayOf(Civil{2013, 7, 8});  // 外国人住民の適用
+constexpr Day kNetworkOpened = DayOf(Civil{2002, 8, 5});     // 住基ネット 第1次稼働
+constexpr Day kForeignersJoined = DayOf(Civil{2013, 7, 8});  // 外国人住民の適用
 
 // Residents by municipality, in proportion: largest remainder, earlier municipality first.
 std::vector<std::uint64_t> Apportion(const Data& data, std::uint64_t residents) {

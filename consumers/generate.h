@@ -1,6 +1,6 @@
 // Synthetic notices of Gunma's 35 municipalities: an initial load and some years of life on top.
 // The same options give the same bytes on every machine: integers only, an own random generator,
-// no clock. Memory is proportional to the residents (about 150 bytes each), not to the notices.
+// no clock. Memory is proportional to the residents (some 300 bytes each), not to the notices.
 // The people are invented; data/ and README.md say where names and towns come from.
 //
 //   OUT/0001/102016-000001.ndjson   round 0001: everyone resident on the first day, one entry each

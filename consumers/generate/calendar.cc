@@ -1,7 +1,5 @@
 #include "consumers/generate/calendar.h"
 
-#include <chrono>
-
 namespace daicho::generate {
 namespace {
 
@@ -25,13 +23,6 @@ void AppendTwo(int value, std::string& out) {
 }
 
 }  // namespace
-
-Day DayOf(Civil civil) {
-  const year_month_day date{std::chrono::year(civil.year),
-                            std::chrono::month(static_cast<unsigned>(civil.month)),
-                            std::chrono::day(static_cast<unsigned>(civil.day))};
-  return static_cast<Day>(sys_days(date).time_since_epoch().count());
-}
 
 Civil CivilOf(Day day) {
   const year_month_day date{sys_days(std::chrono::days(day))};

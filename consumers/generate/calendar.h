@@ -1,6 +1,7 @@
 // Days counted from 1970-01-01 and seconds of Japan time counted from 2000-01-01T00:00:00+09:00.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,7 +19,13 @@ struct Civil {
   int day;
 };
 
-Day DayOf(Civil civil);
+constexpr Day DayOf(Civil civil) {
+  const std::chrono::year_month_day date{std::chrono::year(civil.year),
+                                         std::chrono::month(static_cast<unsigned>(civil.month)),
+                                         std::chrono::day(static_cast<unsigned>(civil.day))};
+  return static_cast<Day>(std::chrono::sys_days(date).time_since_epoch().count());
+}
+
 Civil CivilOf(Day day);
 Day DayOf(Moment moment);
 Moment StartOf(Day day);

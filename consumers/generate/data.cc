@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
+#include <utility>
 
 #include "consumers/generate/tables.h"
 #include "events/result.h"
@@ -101,6 +103,40 @@ void LoadTowns(Data& data) {
   for (const Municipality& m : data.municipalities) CHECK(!m.towns.empty());
 }
 
+// Rarer surnames, each as frequent as a surname of weight kComposedWeight: without them the listed
+// ones would have nearly twice the share of the population that they really have.
+void ComposeSurnames(Data& data) {
+  constexpr std::uint32_t kComposedWeight = 3;
+  std::set<std::string> known;
+  for (const Surname& surname : data.surnames) {
+    known.insert(surname.forms.begin(), surname.forms.end());
+  }
+  using Part = std::pair<std::vector<std::string_view>, std::string_view>;  // forms, reading
+  std::vector<Part> heads;
+  std::vector<Part> tails;
+  for (const auto& row : Rows(k_surname_parts, 2)) {
+    for (const std::string_view entry : Split(row[1], ' ')) {
+      const auto fields = Split(entry, ':');
+      CHECK(fields.size() == 2);
+      (row[0] == "head" ? heads : tails).emplace_back(Split(fields[0], '/'), fields[1]);
+    }
+  }
+  for (const auto& [head, head_kana] : heads) {
+    for (const auto& [tail, tail_kana] : tails) {
+      if (head[0] == tail[0] || known.contains(std::string(head[0]) += tail[0])) continue;
+      Surname surname{.kana = std::string(head_kana) += tail_kana, .forms = {}, .form_weights = {}};
+      for (const std::string_view first : head) {
+        for (const std::string_view second : tail) {
+          surname.forms.push_back(std::string(first) += second);
+          surname.form_weights.Add(surname.forms.size() == 1 ? 7 : 2);
+        }
+      }
+      data.surnames.push_back(std::move(surname));
+      data.surname_weights.Add(kComposedWeight);
+    }
+  }
+}
+
 void LoadSurnames(Data& data) {
   for (const auto& row : Rows(k_surnames, 3)) {
     Surname surname{.kana = std::string(row[0]), .forms = {}, .form_weights = {}};
@@ -113,6 +149,7 @@ void LoadSurnames(Data& data) {
     data.surnames.push_back(std::move(surname));
     data.surname_weights.Add(Number(row[1]));
   }
+  ComposeSurnames(data);
 }
 
 void LoadGivenNames(Data& data) {

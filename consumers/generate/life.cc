@@ -10,8 +10,8 @@ namespace daicho::generate {
 namespace {
 
 // 氏名の振り仮名: certified by declaration from the first day, ex officio from the second.
-const Day kKanaDeclared = DayOf(Civil{2025, 5, 26});
-const Day kKanaExOfficio = DayOf(Civil{2026, 5, 26});
+constexpr Day kKanaDeclared = DayOf(Civil{2025, 5, 26});
+constexpr Day kKanaExOfficio = DayOf(Civil{2026, 5, 26});
 // The two largest cities certify after the simulated years.
 constexpr std::uint8_t kKanaWaveFirst = 2;
 constexpr std::uint8_t kKanaWaveMonths = 6;
@@ -22,7 +22,7 @@ constexpr std::uint32_t kSeason[12] = {800, 900, 1900, 1850, 900, 850,
 
 // Chances per month and million.
 constexpr std::uint32_t kMove = 5200;
-constexpr std::uint32_t kBirth = 7600;
+constexpr std::uint32_t kBirth = 5700;
 constexpr std::uint32_t kMarriage = 6000;
 constexpr std::uint32_t kCorrection = 1300;
 constexpr std::uint32_t kNumbers = 75;

@@ -10,6 +10,7 @@ extern const std::string_view k_foreign_names;
 extern const std::string_view k_given_names;
 extern const std::string_view k_municipalities;
 extern const std::string_view k_nations;
+extern const std::string_view k_surname_parts;
 extern const std::string_view k_surnames;
 extern const std::string_view k_towns;
 

@@ -29,11 +29,12 @@ struct Shape {
 };
 
 constexpr Shape kShapes[] = {
-    {13, 46, 18, 34, false, 0, 0, 800'000}, {12, 14, 35, 64, false, 0, 0, 450'000},
-    {13, 4, 65, 99, false, 0, 0, 120'000},  {5, 12, 24, 39, true, 0, 0, 600'000},
-    {8, 4, 40, 64, true, 0, 0, 150'000},    {15, 3, 65, 93, true, 0, 0, 50'000},
-    {24, 14, 27, 54, true, 3, 0, 200'000},  {6, 3, 25, 52, false, 3, 0, 400'000},
-    {5, 0, 34, 58, true, 3, 2, 10'000},     {4, 0, 45, 68, false, 0, 2, 20'000},
+    {10, 46, 18, 34, false, 0, 0, 800'000}, {11, 14, 35, 64, false, 0, 0, 450'000},
+    {18, 4, 65, 99, false, 0, 0, 120'000},  {3, 12, 24, 39, true, 0, 0, 600'000},
+    {10, 4, 40, 64, true, 0, 0, 150'000},   {23, 3, 65, 93, true, 0, 0, 50'000},
+    {15, 14, 27, 48, true, 3, 0, 200'000},  {11, 2, 46, 64, true, 2, 0, 60'000},
+    {6, 3, 25, 52, false, 3, 0, 400'000},   {7, 0, 34, 58, true, 3, 2, 10'000},
+    {9, 0, 45, 70, false, 0, 2, 20'000},
 };
 
 constexpr Shape kForeignShapes[] = {
@@ -187,7 +188,7 @@ class HouseholdMaker {
     Random& random = world_.random;
     if (!random.Chance(index == 0 ? 950'000 : index == 1 ? 620'000 : 220'000)) return;
     const int age = mother_age - random.Between(23, 37);
-    if (age >= 0 && age <= 27) Add(age, random.Chance(487'000), false);
+    if (age >= 0 && age <= 32) Add(age, random.Chance(487'000), false);
   }
 
   void AddGrandparent(int head_age, int index) {
@@ -268,7 +269,8 @@ AddressRef MakeAddress(World& world, std::uint8_t municipality,
   if (random.Chance(apartment_per_million)) {
     const std::size_t names = world.data.building_heads.size() * world.data.building_tails.size();
     address.building = static_cast<std::uint16_t>(random.Below(static_cast<std::uint32_t>(names)));
-    address.room = static_cast<std::uint16_t>(random.Between(1, 4) * 100 + random.Between(1, 8));
+    const int floor = random.Between(1, 4);
+    address.room = static_cast<std::uint16_t>(floor * 100 + random.Between(1, 8));
   }
   return address;
 }

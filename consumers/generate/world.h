@@ -1,5 +1,6 @@
 // The whole simulated prefecture, and the makers of its people and addresses. Everything random
-// comes from World::random, in one order: that order is what makes two runs equal.
+// comes from World::random, in one order: that order is what makes two runs equal. (Hence at most
+// one draw per expression: compilers may evaluate operands in any order.)
 #pragma once
 
 #include <cstdint>
