@@ -1,0 +1,17 @@
+# Writes the tables into one translation unit: cmake -DOUT=… -DDIR=… -DTABLES="a;b" -P embed.cmake
+set(text "#include \"consumers/generate/tables.h\"\n\nnamespace daicho::generate {\n\n")
+foreach(table IN LISTS TABLES)
+  file(READ "${DIR}/${table}.tsv" content)
+  # A string literal may not be longer than 64 KiB everywhere: cut it into pieces.
+  string(APPEND text "const std::string_view k_${table} =\n")
+  string(LENGTH "${content}" length)
+  set(at 0)
+  while(at LESS length)
+    string(SUBSTRING "${content}" ${at} 8000 piece)
+    string(APPEND text "    R\"tsv(${piece})tsv\"\n")
+    math(EXPR at "${at} + 8000")
+  endwhile()
+  string(APPEND text "    ;\n\n")
+endforeach()
+string(APPEND text "}  // namespace daicho::generate\n")
+file(WRITE "${OUT}" "${text}")
