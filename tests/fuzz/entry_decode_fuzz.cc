@@ -1,5 +1,5 @@
-// Any bytes as an Entry: decoding either refuses them, or what it accepts survives being written and
-// read again, with its leaf and header decoded in turn.
+// Any bytes as an Entry: decoding either refuses them, or what it accepts survives being written
+// and read again, with its leaf and header decoded in turn.
 #include <cstddef>
 #include <cstdint>
 #include <string>
