@@ -5,6 +5,8 @@
 #include <array>
 #include <string_view>
 
+#include "events/codes.h"
+
 namespace daicho::generate {
 namespace {
 
@@ -28,21 +30,6 @@ constexpr std::array<std::string_view, 14> kReasons = {
 constexpr std::array<std::string_view, 10> kKanjiDigits = {"〇", "一", "二", "三", "四",
                                                            "五", "六", "七", "八", "九"};
 constexpr std::string_view kGeta = "〓";  // stands where an external glyph's image belongs
-
-// Weights of both check digits, from the last digit leftwards: 2 … 7, then 2 again.
-char Mod11CheckDigit(std::string_view digits) {
-  int sum = 0;
-  int weight = 2;
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
-    sum += (*digit - '0') * weight;
-    weight = weight == 7 ? 2 : weight + 1;
-  }
-  const int rest = sum % 11;
-  return static_cast<char>('0' + (rest <= 1 ? 0 : 11 - rest));
-}
-
-char ResidentCodeCheckDigit(std::string_view ten) { return Mod11CheckDigit(ten); }
-char IndividualNumberCheckDigit(std::string_view eleven) { return Mod11CheckDigit(eleven); }
 
 void AppendNumber(std::uint64_t value, std::string& out) {
   std::array<char, 20> digits;

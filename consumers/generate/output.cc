@@ -1,7 +1,6 @@
 #include "consumers/generate/output.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,18 +9,12 @@
 #include <memory>
 #include <utility>
 
+#include "events/crypto.h"
+
 namespace daicho::generate {
 namespace {
 
 constexpr std::uint64_t kFileNoticesMax = 10'000;
-
-std::string Sha256Hex(std::string_view bytes) {
-  std::array<unsigned char, 32> digest;
-  CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
-  std::string hex;
-  for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
-  return hex;
-}
 
 Status IoError(const std::string& path) {
   return Unavailable("cannot write " + path + ": " + std::strerror(errno));
@@ -79,7 +72,7 @@ Status NoticeFiles::Flush(Issuer& issuer) {
   const std::string header = fmt::format(
       "{{\"format\":\"daicho-notice/1\",\"issuer\":\"{}\",\"sequence\":{},\"count\":{},"
       "\"sha256\":\"{}\"}}\n",
-      issuer.code, issuer.sequence, issuer.count, Sha256Hex(issuer.lines));
+      issuer.code, issuer.sequence, issuer.count, ToHex(View(Sha256Of({issuer.lines}))));
   const std::string path =
       fmt::format("{}/{}-{:06}.ndjson", round_directory_, issuer.code, issuer.sequence);
   RETURN_IF_ERROR(WriteFile(path, header, issuer.lines));
