@@ -365,6 +365,9 @@ class LocalLog::Reader : public LogReader {
 
   Result<std::uint32_t> Assign(const std::string& name, Cursor from) override {
     ASSIGN_OR_RETURN(Topic* const topic, core_.Find(name));
+    if (from.value() > core_.End(*topic)) return Invalid("reading '" + name + "' from past its end");
+    for (const auto& source : sources_)
+      if (source.topic == topic) return Invalid("'" + name + "' is being read already");
     sources_.push_back({topic, from.value()});
     return static_cast<std::uint32_t>(sources_.size() - 1);
   }

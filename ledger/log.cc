@@ -26,13 +26,17 @@ Status CheckLogName(std::string_view name) {
   return {};
 }
 
+Status CheckRecord(const Record& record) {
+  if (record.bytes() <= kRecordBytesMax) return {};
+  return Invalid("a record of " + std::to_string(record.bytes()) + " bytes is above the " +
+                 std::to_string(kRecordBytesMax) + " allowed");
+}
+
 Status CheckAppend(std::span<const TopicRecord> records) {
   std::size_t sum = 0;
   for (const auto& [topic, record] : records) {
     RETURN_IF_ERROR(CheckLogName(topic));
-    if (record.bytes() > kRecordBytesMax)
-      return Invalid("a record of " + std::to_string(record.bytes()) + " bytes is above the " +
-                     std::to_string(kRecordBytesMax) + " allowed");
+    RETURN_IF_ERROR(CheckRecord(record));
     sum += record.bytes();
   }
   if (sum > kAppendBytesMax)

@@ -59,10 +59,11 @@ class LogReader {
   virtual ~LogReader() = default;
   // Starts reading `topic` at the first record whose cursor is >= from. Returns the topic's number in
   // Received::source: 0 for the first assigned topic, 1 for the second …
-  // Errors: kNotFound when there is no such topic.
+  // Errors: kNotFound when there is no such topic; kInvalid when `from` lies past its end (the log has lost
+  // what was read once) or the topic is assigned already.
   virtual Result<std::uint32_t> Assign(const std::string& topic, Cursor from) = 0;
   // Up to `records_max` committed records, or none when `wait` passed without any. Returns as soon as
-  // some are there. Never returns a part of an atomic append before that append is committed.
+  // some are there, or when Next moved past a marker. Never returns a part of an atomic append before that append is committed.
   virtual Result<std::vector<Received>> Poll(std::size_t records_max,
                                              std::chrono::milliseconds wait) = 0;
   // Where the next record of that source will be looked for. Once everything below a topic's
@@ -98,6 +99,7 @@ class Log {
 
 // What every Log asks of its callers. Errors: kInvalid.
 Status CheckLogName(std::string_view name);
+Status CheckRecord(const Record& record);
 Status CheckAppend(std::span<const TopicRecord> records);
 
 }  // namespace daicho
