@@ -587,11 +587,12 @@ int Main(int argc, char** argv) {
   help->callback([&] {
     CLI::App* sub = &app;
     for (const std::string& name : help_of) {
-      sub = sub->get_subcommand_no_throw(name);
-      if (sub == nullptr) {
+      const auto known = sub->get_subcommands([&](CLI::App* s) { return s->get_name() == name; });
+      if (known.empty()) {
         exit = Fail(Invalid("no such command: " + name));
         return;
       }
+      sub = known.front();
     }
     std::cout << sub->help();
   });

@@ -32,6 +32,7 @@ node::Response Answered(const Status& status) {
 }  // namespace
 
 struct Node::Impl {
+  Node* self = nullptr;
   Home home;
   NodeOptions options;
   SystemClock clock;
@@ -58,7 +59,7 @@ struct Node::Impl {
     if (Has("projector")) RETURN_IF_ERROR(StartProjector());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
     if (!options.listen) return {};
-    const auto handle = [this](const node::Request& request) { return Answer(request); };
+    const auto handle = [this](const node::Request& request) { return self->Answer(request); };
     ASSIGN_OR_RETURN(home_socket, SocketServer::Listen(home.Socket(), handle));
     if (IsLocal(home.log)) {
       const auto logs_only = [this](const node::Request& request) { return AnswerLogRequest(*log, request); };
@@ -107,6 +108,17 @@ struct Node::Impl {
     o.submit = [this](const DraftEvent& event) { return SubmitReading(event); };
     reading = std::make_unique<Reading>(std::move(o));
     return {};
+  }
+
+  Result<std::uint64_t> LedgerSize() {
+    if (sequencer != nullptr) return sequencer->position().value();
+    auto last = log->ReadLast(Topics{home.prefecture}.Ledger());
+    if (last.status().code() == Code::kNotFound) return std::uint64_t{0};
+    RETURN_IF_ERROR(last.status());
+    v1::Entry entry;
+    if (!entry.ParseFromString(last->value)) return Corrupt("the ledger's last record is no entry");
+    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf()));
+    return leaf.position() + 1;
   }
 
   void Finish(const char* role, Status status) {
@@ -161,6 +173,7 @@ Result<std::unique_ptr<Node>> Node::Start(Home home, NodeOptions options) {
   impl->options = std::move(options);
   Impl& started = *impl;
   std::unique_ptr<Node> out(new Node(std::move(impl)));
+  started.self = out.get();
   RETURN_IF_ERROR(started.Start());
   return out;
 }
@@ -220,14 +233,8 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
 
 Result<std::string> Node::StatusJson() {
   using nlohmann::ordered_json;
-  const Topics topics{impl_->home.prefecture};
   ordered_json out = {{"prefecture", std::to_string(impl_->home.prefecture)}, {"log", impl_->home.log}};
-  std::uint64_t size = 0;
-  if (impl_->sequencer != nullptr) {
-    size = impl_->sequencer->position().value();
-  } else if (impl_->projector != nullptr) {
-    size = impl_->projector->position().value();
-  }
+  ASSIGN_OR_RETURN(const std::uint64_t size, impl_->LedgerSize());
   out["size"] = size;
   ordered_json roles = ordered_json::object();
   if (impl_->sequencer != nullptr) {
@@ -311,12 +318,9 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
     RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString()));
   }
   for (const KindInfo& kind : Kinds()) {
-    const google::protobuf::FileDescriptor* file = kind.descriptor()->file();
     v1::SchemaRegistered schema;
     schema.set_name(std::string(kind.message));
-    google::protobuf::FileDescriptorSet set;
-    AddFileAndDependencies(*file, set);
-    set.SerializeToString(schema.mutable_file_descriptor_set());
+    schema.set_file_descriptor_set(EncodeSchema(kind));
     schema.set_sha256(std::string(View(Sha256Of({schema.file_descriptor_set()}))));
     RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_SCHEMA_REGISTERED, schema.SerializeAsString()));
   }

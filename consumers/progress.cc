@@ -28,7 +28,7 @@ void Progress::Show(bool last) {
   if (!last && rate > 0 && total_ > done_) {
     line += fmt::format("  {:.0f} s left", static_cast<double>(total_ - done_) / rate);
   }
-  fmt::print(stderr, OnTerminal() ? "\r\x1b[K{}" : "{}\n", line);
+  fmt::print(stderr, "{}{}{}", OnTerminal() ? "\r\x1b[K" : "", line, OnTerminal() ? "" : "\n");
   shown_ = true;
 }
 

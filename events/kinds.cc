@@ -1,5 +1,7 @@
 #include "events/kinds.h"
 
+#include <google/protobuf/descriptor.pb.h>
+
 #include <algorithm>
 #include <array>
 
@@ -121,6 +123,25 @@ const KindInfo* FindKind(std::string_view type) {
 bool MayIssue(IssuerRole role, EventKind kind) {
   const KindInfo* row = FindKind(kind);
   return row != nullptr && IssuerRole_IsValid(role) && (row->issuers & Bit(role)) != 0;
+}
+
+namespace {
+
+void AddFile(const google::protobuf::FileDescriptor& file, google::protobuf::FileDescriptorSet& set) {
+  for (const auto& present : set.file()) {
+    if (present.name() == file.name()) return;
+  }
+  for (int i = 0; i < file.dependency_count(); ++i) AddFile(*file.dependency(i), set);
+  file.CopyTo(set.add_file());
+}
+
+}  // namespace
+
+std::string EncodeSchema(const KindInfo& kind) {
+  google::protobuf::FileDescriptorSet set;
+  AddFile(*kind.descriptor()->file(), set);
+  if (kind.part_descriptor != nullptr) AddFile(*kind.part_descriptor()->file(), set);
+  return set.SerializeAsString();
 }
 
 }  // namespace daicho

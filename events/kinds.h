@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "events/administration.pb.h"
@@ -32,6 +33,10 @@ std::span<const KindInfo> Kinds();
 // Null if there is no such kind: refuse the event.
 const KindInfo* FindKind(events::v1::EventKind kind);
 const KindInfo* FindKind(std::string_view type);
+
+// The schema of a kind's messages: a serialised google.protobuf.FileDescriptorSet, each file after those
+// it imports.
+std::string EncodeSchema(const KindInfo& kind);
 
 // False also for an unknown kind or role.
 bool MayIssue(events::v1::IssuerRole role, events::v1::EventKind kind);
