@@ -32,8 +32,11 @@ using QueuePtr = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destro
 using EventPtr = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
 using ErrorPtr = std::unique_ptr<rd_kafka_error_t, Deleter<rd_kafka_error_destroy>>;
 using MessagePtr = std::unique_ptr<rd_kafka_message_t, Deleter<rd_kafka_message_destroy>>;
+using ListPtr = std::unique_ptr<rd_kafka_topic_partition_list_t,
+                                Deleter<rd_kafka_topic_partition_list_destroy>>;
 using NewTopicPtr = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
-using AdminOptionsPtr = std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>>;
+using AdminOptionsPtr =
+    std::unique_ptr<rd_kafka_AdminOptions_t, Deleter<rd_kafka_AdminOptions_destroy>>;
 using MetadataPtr = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_metadata_destroy>>;
 
 // A record in its batch, beside key, value and headers.
@@ -42,18 +45,21 @@ constexpr int kQueueMessagesMax = 200'000;
 constexpr std::size_t kReadQueueBytesMax = 64u << 20;
 constexpr std::size_t kPollRecordsMax = 10'000;
 constexpr milliseconds kRetryPause{20};
+// The broker closes a transaction a moment after its commit has returned. Who begins the next one
+// before that is turned away, and librdkafka asks again after 20 ms only.
+constexpr milliseconds kCommitSettles{2};
 constexpr std::int32_t kPartition = 0;
 
-int Millis(milliseconds ms) { return static_cast<int>(std::clamp<long long>(ms.count(), 0, 1 << 30)); }
+int Millis(milliseconds ms) {
+  return static_cast<int>(std::clamp<long long>(ms.count(), 0, 1 << 30));
+}
 
 class Deadline {
  public:
   explicit Deadline(milliseconds wait)
       : at_(Clock::now() + std::min<milliseconds>(wait, std::chrono::hours(24))) {}
   bool passed() const { return Clock::now() >= at_; }
-  int left_ms() const {
-    return Millis(std::chrono::ceil<milliseconds>(at_ - Clock::now()));
-  }
+  int left_ms() const { return Millis(std::chrono::ceil<milliseconds>(at_ - Clock::now())); }
 
  private:
   Clock::time_point at_;
@@ -63,25 +69,31 @@ Code CodeOf(rd_kafka_resp_err_t error) {
   switch (error) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return Code::kNotFound;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      return Code::kNotFound;
     case RD_KAFKA_RESP_ERR__FENCED:
     case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
-    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH: return Code::kConflict;
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+      return Code::kConflict;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION: return Code::kDenied;
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+      return Code::kDenied;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
     case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
-    case RD_KAFKA_RESP_ERR__INVALID_ARG: return Code::kInvalid;
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+      return Code::kInvalid;
     // A checksum disagrees, or offsets that were there are gone.
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET: return Code::kCorrupt;
-    default: return Code::kUnavailable;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+      return Code::kCorrupt;
+    default:
+      return Code::kUnavailable;
   }
 }
 
@@ -148,7 +160,8 @@ Result<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type, const KafkaLo
   const Settings common = {{"bootstrap.servers", options.brokers}, {"client.id", "daicho"}};
   for (const auto* settings : {&tuned, &options.config, &common, &fixed})
     for (const auto& [name, value] : *settings)
-      if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size()) != RD_KAFKA_CONF_OK)
+      if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size()) !=
+          RD_KAFKA_CONF_OK)
         return Invalid("the Kafka setting " + name + ": " + why.data());
   rd_kafka_conf_set_opaque(conf.get(), client.get());
   rd_kafka_conf_set_error_cb(conf.get(), OnError);
@@ -162,14 +175,18 @@ Result<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type, const KafkaLo
 
 void Client::OnError(rd_kafka_t*, int code, const char* reason, void* self) {
   auto state = static_cast<Client*>(self)->Locked();
-  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) state->brokers_down = true;
-  else state->last_error = reason;
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+    state->brokers_down = true;
+  else
+    state->last_error = reason;
 }
 
 void Client::OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
-  if (message->_private != nullptr) return static_cast<Delivery*>(message->_private)->Set(message->err);
+  if (message->_private != nullptr)
+    return static_cast<Delivery*>(message->_private)->Set(message->err);
   auto state = static_cast<Client*>(self)->Locked();
-  if (message->err && !state->failed_delivery) state->failed_delivery = rd_kafka_err2str(message->err);
+  if (message->err && !state->failed_delivery)
+    state->failed_delivery = rd_kafka_err2str(message->err);
 }
 
 Status Client::Error(rd_kafka_resp_err_t code, std::string_view doing, const char* detail) {
@@ -181,6 +198,8 @@ Status Client::Error(rd_kafka_resp_err_t code, std::string_view doing, const cha
 }
 
 Settings ProducerTuning(const KafkaLogOptions& options, const char* linger_ms) {
+  // Delivery reports of all messages, not of the failed alone: without them librdkafka notices only
+  // every 10 ms that a transaction has been delivered.
   return {{"linger.ms", linger_ms},
           {"compression.codec", options.compression},
           {"batch.size", std::to_string(1 << 20)},
@@ -218,8 +237,8 @@ Settings ConsumerFixed(const char* isolation) {
           {"receive.message.max.bytes", std::to_string(2 * kBatchBytesMax)}};
 }
 
-// What librdkafka is told about one record, without copies: it reads key, value and headers in place,
-// or in copies of its own.
+// What librdkafka is told about one record, without copies: it reads key, value and headers in
+// place, or in copies of its own.
 class Arguments {
  public:
   std::span<const rd_kafka_vu_t> Of(rd_kafka_topic_t* topic, const Record& record, void* delivery) {
@@ -278,9 +297,7 @@ class KafkaLog::Core {
   // Errors: kNotFound.
   Status CheckTopic(const std::string& topic);
   Status Append(const std::string& topic, const Record& record);
-  // From a handle that reads uncommitted the end is the high watermark, else the last stable offset.
-  Result<Bounds> Watermarks(Client& client, const std::string& topic);
-  Client& uncommitted() { return *query_; }
+  Result<Bounds> GetBounds(const std::string& topic);
 
  private:
   // The shared producer of single appends, with the thread that brings its delivery reports.
@@ -292,6 +309,7 @@ class KafkaLog::Core {
   Result<MetadataPtr> Metadata(const std::string* topic, const Deadline& deadline);
   Result<NewTopicPtr> DescribeTopic(const std::string& topic);
   Status WaitForTopic(const std::string& topic);
+  Result<Cursor> AskOffset(const std::string& topic, std::int64_t which);
   Result<std::shared_ptr<Producer>> SharedProducer();
 
   const KafkaLogOptions options_;
@@ -303,6 +321,7 @@ class KafkaLog::Core {
 };
 
 Status KafkaLog::Core::Open() {
+  // Reads no records but asks for bounds, as of all that was written.
   ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
                                         ConsumerFixed("read_uncommitted")));
   return Metadata(nullptr, Deadline(options_.timeout)).status();
@@ -333,7 +352,8 @@ Status KafkaLog::Core::CheckTopic(const std::string& topic) {
   if (found.partition_cnt != 1)
     return Invalid("the topic '" + topic + "' has " + std::to_string(found.partition_cnt) +
                    " partitions and must have one");
-  if (found.partitions[0].err) return query_->Error(found.partitions[0].err, "finding the leader of " + topic);
+  if (found.partitions[0].err)
+    return query_->Error(found.partitions[0].err, "finding the leader of " + topic);
   std::lock_guard lock(mutex_);
   known_topics_.insert(topic);
   return {};
@@ -341,8 +361,8 @@ Status KafkaLog::Core::CheckTopic(const std::string& topic) {
 
 Result<NewTopicPtr> KafkaLog::Core::DescribeTopic(const std::string& topic) {
   ASSIGN_OR_RETURN(const MetadataPtr metadata, Metadata(nullptr, Deadline(options_.timeout)));
-  const int factor =
-      options_.replication_factor > 0 ? options_.replication_factor : std::min(3, metadata->broker_cnt);
+  const int factor = options_.replication_factor > 0 ? options_.replication_factor
+                                                     : std::min(3, metadata->broker_cnt);
   std::array<char, 512> why{};
   NewTopicPtr made(rd_kafka_NewTopic_new(topic.c_str(), 1, factor, why.data(), why.size()));
   if (!made) return Invalid("the topic '" + topic + "': " + why.data());
@@ -361,7 +381,8 @@ Status KafkaLog::Core::CreateTopic(const std::string& topic) {
   const Status found = CheckTopic(topic);
   if (found.code() != Code::kNotFound) return found;
   ASSIGN_OR_RETURN(const NewTopicPtr made, DescribeTopic(topic));
-  const AdminOptionsPtr how(rd_kafka_AdminOptions_new(query_->get(), RD_KAFKA_ADMIN_OP_CREATETOPICS));
+  const AdminOptionsPtr how(
+      rd_kafka_AdminOptions_new(query_->get(), RD_KAFKA_ADMIN_OP_CREATETOPICS));
   const int timeout_ms = Millis(options_.timeout);
   rd_kafka_AdminOptions_set_request_timeout(how.get(), timeout_ms, nullptr, 0);
   rd_kafka_AdminOptions_set_operation_timeout(how.get(), timeout_ms, nullptr, 0);
@@ -392,15 +413,25 @@ Status KafkaLog::Core::WaitForTopic(const std::string& topic) {
   }
 }
 
-Result<Bounds> KafkaLog::Core::Watermarks(Client& client, const std::string& topic) {
+Result<Bounds> KafkaLog::Core::GetBounds(const std::string& topic) {
   RETURN_IF_ERROR(CheckTopic(topic));
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  const auto error = rd_kafka_query_watermark_offsets(client.get(), topic.c_str(), kPartition, &low, &high,
-                                                      Millis(options_.timeout));
-  if (error) return client.Error(error, "asking for the bounds of " + topic);
-  return Bounds{.first = Cursor(static_cast<std::uint64_t>(low)),
-                .end = Cursor(static_cast<std::uint64_t>(high))};
+  Bounds bounds;
+  ASSIGN_OR_RETURN(bounds.first, AskOffset(topic, RD_KAFKA_OFFSET_BEGINNING));
+  ASSIGN_OR_RETURN(bounds.end, AskOffset(topic, RD_KAFKA_OFFSET_END));
+  return bounds;
+}
+
+// By "offsets for times", where the two ends are times of their own:
+// rd_kafka_query_watermark_offsets does not heed its timeout while a broker hangs.
+Result<Cursor> KafkaLog::Core::AskOffset(const std::string& topic, std::int64_t which) {
+  const ListPtr list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_t& asked =
+      *rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), kPartition);
+  asked.offset = which;
+  auto error = rd_kafka_offsets_for_times(query_->get(), list.get(), Millis(options_.timeout));
+  if (!error) error = list->elems[0].err;
+  if (error) return query_->Error(error, "asking for the bounds of " + topic);
+  return Cursor(static_cast<std::uint64_t>(list->elems[0].offset));
 }
 
 Result<std::shared_ptr<KafkaLog::Core::Producer>> KafkaLog::Core::SharedProducer() {
@@ -412,8 +443,9 @@ Result<std::shared_ptr<KafkaLog::Core::Producer>> KafkaLog::Core::SharedProducer
   ASSIGN_OR_RETURN(
       made->client,
       Client::Open(RD_KAFKA_PRODUCER, options_, ProducerTuning(options_, "0"),
-                   kProducerFixed + Settings{{"message.timeout.ms",
-                                              std::to_string(std::max(1, Millis(options_.append_timeout)))}}));
+                   kProducerFixed +
+                       Settings{{"message.timeout.ms",
+                                 std::to_string(std::max(1, Millis(options_.append_timeout)))}}));
   made->poller = std::jthread([kafka = made->client->get()](std::stop_token stop) {
     while (!stop.stop_requested()) rd_kafka_poll(kafka, 100);
   });
@@ -430,7 +462,8 @@ Status KafkaLog::Core::Append(const std::string& topic, const Record& record) {
   RETURN_IF_ERROR(Produce(*producer->client, handle.get(), record, &delivery, arguments,
                           Deadline(options_.append_timeout)));
   // Comes at the latest when message.timeout.ms has passed.
-  if (const auto error = delivery.Wait()) return producer->client->Error(error, "appending to " + topic);
+  if (const auto error = delivery.Wait())
+    return producer->client->Error(error, "appending to " + topic);
   return {};
 }
 
@@ -441,12 +474,13 @@ class KafkaLog::Writer : public LogWriter {
   Status Open(const std::string& name) {
     const Settings fixed = {{"transactional.id", name}, {"transaction.timeout.ms", "60000"}};
     // Batches fill up; the commit sends what is left without lingering.
-    ASSIGN_OR_RETURN(client_, Client::Open(RD_KAFKA_PRODUCER, core_.options(),
-                                           ProducerTuning(core_.options(), "20"),
-                                           kProducerFixed + fixed + Settings{{"delivery.report.only.error", "true"}}));
+    ASSIGN_OR_RETURN(client_,
+                     Client::Open(RD_KAFKA_PRODUCER, core_.options(),
+                                  ProducerTuning(core_.options(), "20"), kProducerFixed + fixed));
     const Deadline deadline(core_.options().timeout);
     for (;;) {
-      const ErrorPtr error(rd_kafka_init_transactions(client_->get(), std::max(1, deadline.left_ms())));
+      const ErrorPtr error(
+          rd_kafka_init_transactions(client_->get(), std::max(1, deadline.left_ms())));
       if (!error) return {};
       if (!rd_kafka_error_is_retriable(error.get()) || deadline.passed())
         return client_->Error(rd_kafka_error_code(error.get()), "opening the writer " + name,
@@ -461,6 +495,7 @@ class KafkaLog::Writer : public LogWriter {
     if (records.empty()) return {};
     for (const auto& [topic, record] : records) RETURN_IF_ERROR(FindTopic(topic).status());
     const Deadline deadline(core_.options().append_timeout);
+    std::this_thread::sleep_until(committed_at_ + kCommitSettles);
     if (const ErrorPtr error(rd_kafka_begin_transaction(client_->get())); error)
       return Fail(error.get(), "beginning a transaction");
     Arguments arguments;
@@ -468,8 +503,11 @@ class KafkaLog::Writer : public LogWriter {
       Status queued = Produce(*client_, topics_[topic].get(), record, nullptr, arguments, deadline);
       if (!queued.ok()) return Abort(std::move(queued));
     }
-    const ErrorPtr error(rd_kafka_commit_transaction(client_->get(), std::max(1, deadline.left_ms())));
-    return error ? Fail(error.get(), "committing") : Status();
+    const ErrorPtr error(
+        rd_kafka_commit_transaction(client_->get(), std::max(1, deadline.left_ms())));
+    if (error) return Fail(error.get(), "committing");
+    committed_at_ = Clock::now();
+    return {};
   }
 
  private:
@@ -489,25 +527,29 @@ class KafkaLog::Writer : public LogWriter {
   }
 
   Status Abort(Status why) {
-    const ErrorPtr error(rd_kafka_abort_transaction(client_->get(), Millis(core_.options().timeout)));
-    if (error) return Discard(std::move(why));
-    return Discard(why.With("nothing was appended"));
+    const ErrorPtr error(
+        rd_kafka_abort_transaction(client_->get(), Millis(core_.options().timeout)));
+    return Discard(std::move(why), error ? kOutcomeUnknown : "nothing was appended: ");
   }
 
-  // librdkafka reads the records where they stand, so it must be gone before the caller gets them back.
-  Status Discard(Status why) {
+  // librdkafka reads the records where they stand, so it must be gone before the caller gets them
+  // back.
+  Status Discard(Status why, std::string_view outcome = kOutcomeUnknown) {
     const bool fenced = why.code() == Code::kConflict ||
                         CodeOf(rd_kafka_fatal_error(client_->get(), nullptr, 0)) == Code::kConflict;
-    final_ = fenced ? Conflict(why.message()) : Unavailable("outcome unknown: " + why.message());
+    final_ = fenced ? Conflict(why.message()) : Unavailable(std::string(outcome) + why.message());
     topics_.clear();
     client_.reset();
     return final_;
   }
 
+  static constexpr std::string_view kOutcomeUnknown = "outcome unknown: ";
+
   Core& core_;
   std::unique_ptr<Client> client_;
   std::map<std::string, TopicPtr, std::less<>> topics_;  // after client_: destroyed before it
-  Status final_;                                         // why there is no client any more
+  Clock::time_point committed_at_{};
+  Status final_;  // why there is no client any more
 };
 
 // Uses the consumer without a group: each source starts for itself and disturbs no other, and no
@@ -527,14 +569,14 @@ class KafkaLog::Reader : public LogReader {
   }
 
   Result<std::uint32_t> Assign(const std::string& topic, Cursor from) override {
-    ASSIGN_OR_RETURN(const Bounds bounds, core_.Watermarks(core_.uncommitted(), topic));
+    ASSIGN_OR_RETURN(const Bounds bounds, core_.GetBounds(topic));
     if (from > bounds.end) return Invalid("reading '" + topic + "' from past its end");
     for (const auto& source : sources_)
       if (source.name == topic) return Invalid("'" + topic + "' is being read already");
     const Cursor start = std::max(from, bounds.first);
     TopicPtr handle(rd_kafka_topic_new(client_->get(), topic.c_str(), nullptr));
-    if (rd_kafka_consume_start_queue(handle.get(), kPartition, static_cast<std::int64_t>(start.value()),
-                                     queue_.get()) != 0)
+    if (rd_kafka_consume_start_queue(handle.get(), kPartition,
+                                     static_cast<std::int64_t>(start.value()), queue_.get()) != 0)
       return client_->Error(rd_kafka_last_error(), "reading " + topic);
     sources_.push_back({topic, std::move(handle), start});
     return static_cast<std::uint32_t>(sources_.size() - 1);
@@ -570,7 +612,7 @@ class KafkaLog::Reader : public LogReader {
   Status CheckBrokers() {
     rd_kafka_poll(client_->get(), 0);
     if (sources_.empty() || !(down_ = client_->TakeBrokersDown() || down_)) return {};
-    RETURN_IF_ERROR(core_.Watermarks(*client_, sources_.front().name).status());
+    RETURN_IF_ERROR(core_.GetBounds(sources_.front().name).status());
     down_ = false;
     return {};
   }
@@ -583,7 +625,8 @@ class KafkaLog::Reader : public LogReader {
     if (messages_[0] == nullptr) return false;
     std::size_t count = 1;
     if (messages_.size() > 1) {
-      const auto more = rd_kafka_consume_batch_queue(queue_.get(), 0, messages_.data() + 1, messages_.size() - 1);
+      const auto more =
+          rd_kafka_consume_batch_queue(queue_.get(), 0, messages_.data() + 1, messages_.size() - 1);
       count += static_cast<std::size_t>(std::max<ssize_t>(more, 0));
     }
     out->reserve(count);
@@ -609,7 +652,8 @@ class KafkaLog::Reader : public LogReader {
       Fail(message, *it);
       return false;
     }
-    if (offset < it->next) return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
+    if (offset < it->next)
+      return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
     it->next = offset.Next();
     Received& received = out->emplace_back();
     received.source = static_cast<std::uint32_t>(it - sources_.begin());
@@ -623,9 +667,9 @@ class KafkaLog::Reader : public LogReader {
   // librdkafka goes on by itself after what may pass; after damage it would skip.
   void Fail(const rd_kafka_message_t& message, const Source& source) {
     if (CodeOf(message.err) == Code::kUnavailable) return;
-    failed_ = client_->Error(message.err, "reading " + source.name + " at " +
-                                              std::to_string(source.next.value()),
-                             rd_kafka_message_errstr(&message));
+    failed_ = client_->Error(
+        message.err, "reading " + source.name + " at " + std::to_string(source.next.value()),
+        rd_kafka_message_errstr(&message));
   }
 
   Core& core_;
@@ -666,9 +710,7 @@ Result<std::unique_ptr<LogReader>> KafkaLog::OpenReader() {
   return std::unique_ptr<LogReader>(std::move(reader));
 }
 
-Result<Bounds> KafkaLog::GetBounds(const std::string& topic) {
-  return core_->Watermarks(core_->uncommitted(), topic);
-}
+Result<Bounds> KafkaLog::GetBounds(const std::string& topic) { return core_->GetBounds(topic); }
 
 // Walks back from the end until there is a record: markers and aborted records may stand last.
 Result<Received> KafkaLog::ReadLast(const std::string& topic) {

@@ -14,18 +14,20 @@ namespace daicho {
 
 struct KafkaLogOptions {
   std::string brokers;  // host:port[,host:port…]
-  // librdkafka's own settings: TLS, SASL and the rest. They win over KafkaLog's tuning, but not over what
-  // its guarantees rest on.
+  // librdkafka's own settings: TLS, SASL and the rest. They win over KafkaLog's tuning, but not
+  // over what its guarantees rest on.
   std::vector<std::pair<std::string, std::string>> config;
   std::string compression = "lz4";
   int replication_factor = 0;  // of new topics; 0: the smaller of 3 and the number of brokers
-  std::chrono::milliseconds timeout{10'000};         // of every request but an append
-  std::chrono::milliseconds append_timeout{30'000};  // after it, the outcome of an append is unknown
+  std::chrono::milliseconds timeout{10'000};  // of every request but an append
+  std::chrono::milliseconds append_timeout{
+      30'000};  // after it, the outcome of an append is unknown
 };
 
 class KafkaLog : public Log {
  public:
-  // Errors: kUnavailable when no broker answers, kDenied when they refuse us, kInvalid for a setting.
+  // Errors: kUnavailable when no broker answers, kDenied when they refuse us, kInvalid for a
+  // setting.
   static Result<std::unique_ptr<KafkaLog>> Open(const KafkaLogOptions& options);
   ~KafkaLog() override;
 
@@ -34,8 +36,8 @@ class KafkaLog : public Log {
   // Waits for what an older writer of that name left behind: aborts or completes its transaction.
   Result<std::unique_ptr<LogWriter>> OpenWriter(const std::string& name) override;
   Result<std::unique_ptr<LogReader>> OpenReader() override;
-  // `end` is the high watermark: a commit is visible to readers a moment after it returns, and the last
-  // stable offset may still lie below its records.
+  // `end` is the high watermark: a commit is visible to readers a moment after it returns, and the
+  // last stable offset may still lie below its records.
   Result<Bounds> GetBounds(const std::string& topic) override;
   // Errors: also kUnavailable when a transaction stays open for longer than the timeout.
   Result<Received> ReadLast(const std::string& topic) override;

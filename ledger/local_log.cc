@@ -40,7 +40,8 @@ constexpr std::size_t kLogWriteBufferBytes = 32u << 20;
 
 template <typename T>
 void PutNumber(std::string* out, T number) {
-  for (std::size_t i = 0; i < sizeof number; ++i) out->push_back(static_cast<char>(number >> (8 * i)));
+  for (std::size_t i = 0; i < sizeof number; ++i)
+    out->push_back(static_cast<char>(number >> (8 * i)));
 }
 
 template <typename T>
@@ -95,7 +96,8 @@ std::string EncodeRecord(std::string_view index_key, const Record& record) {
 // Key and value of a record; its headers are skipped.
 Status DecodeRecord(std::string_view index_key, std::string_view bytes, Received* out) {
   if (bytes.size() < kRecordHead) return Corrupt("a record without a head");
-  if (bytes[0] != kRecordVersion) return Unsupported("a record of version " + std::to_string(bytes[0]));
+  if (bytes[0] != kRecordVersion)
+    return Unsupported("a record of version " + std::to_string(bytes[0]));
   bytes.remove_prefix(1);
   const auto crc = TakeNumber<std::uint32_t>(&bytes);
   if (crc != Checksum(index_key, bytes)) return Corrupt("a record's checksum disagrees");
@@ -246,7 +248,8 @@ void LocalLog::Core::WaitForRecords(std::chrono::milliseconds wait,
                                     const std::function<bool()>& ready) {
   std::unique_lock lock(mutex_);
   // The sum with the clock must not overflow.
-  appended_.wait_for(lock, std::min<std::chrono::milliseconds>(wait, std::chrono::hours(24)), ready);
+  appended_.wait_for(lock, std::min<std::chrono::milliseconds>(wait, std::chrono::hours(24)),
+                     ready);
 }
 
 Status LocalLog::Core::Append(std::span<const TopicRecord> records, const Writer* writer) {
@@ -282,20 +285,20 @@ Result<std::uint64_t> LocalLog::Core::StoredEpoch(const std::string& writer) {
   return TakeNumber<std::uint64_t>(&bytes);
 }
 
-// Takes its turn behind the appends: those of the older writer are through, or refused, when it returns.
+// Takes its turn behind the appends: those of the older writer are through, or refused, when it
+// returns.
 Result<std::uint64_t> LocalLog::Core::RaiseEpoch(const std::string& writer) {
   std::uint64_t epoch = 0;
-  Pending own{.prepare =
-                  [&](StoreBatch& batch) -> Status {
-                    if (!epochs_.contains(writer)) {
-                      ASSIGN_OR_RETURN(epochs_[writer], StoredEpoch(writer));
-                    }
-                    epoch = ++epochs_[writer];
-                    std::string value;
-                    PutNumber(&value, epoch);
-                    batch.Put(log_family_, kWriterKey + writer, value);
-                    return {};
-                  },
+  Pending own{.prepare = [&](StoreBatch& batch) -> Status {
+                if (!epochs_.contains(writer)) {
+                  ASSIGN_OR_RETURN(epochs_[writer], StoredEpoch(writer));
+                }
+                epoch = ++epochs_[writer];
+                std::string value;
+                PutNumber(&value, epoch);
+                batch.Put(log_family_, kWriterKey + writer, value);
+                return {};
+              },
               .bytes = 0};
   RETURN_IF_ERROR(Commit(&own));
   return epoch;
@@ -365,7 +368,8 @@ class LocalLog::Reader : public LogReader {
 
   Result<std::uint32_t> Assign(const std::string& name, Cursor from) override {
     ASSIGN_OR_RETURN(Topic* const topic, core_.Find(name));
-    if (from.value() > core_.End(*topic)) return Invalid("reading '" + name + "' from past its end");
+    if (from.value() > core_.End(*topic))
+      return Invalid("reading '" + name + "' from past its end");
     for (const auto& source : sources_)
       if (source.topic == topic) return Invalid("'" + name + "' is being read already");
     sources_.push_back({topic, from.value()});

@@ -1,5 +1,5 @@
-// LocalLog: the Log of one process, in one directory. A topic is a family of one Store, its cursors count
-// 0, 1, 2 … without gaps. Appends of several threads share one synced write.
+// LocalLog: the Log of one process, in one directory. A topic is a family of one Store, its cursors
+// count 0, 1, 2 … without gaps. Appends of several threads share one synced write.
 #pragma once
 
 #include <memory>

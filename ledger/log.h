@@ -63,7 +63,8 @@ class LogReader {
   // what was read once) or the topic is assigned already.
   virtual Result<std::uint32_t> Assign(const std::string& topic, Cursor from) = 0;
   // Up to `records_max` committed records, or none when `wait` passed without any. Returns as soon as
-  // some are there, or when Next moved past a marker. Never returns a part of an atomic append before that append is committed.
+  // some are there, or when Next moved past a marker. Never returns a part of an atomic append before
+  // that append is committed.
   virtual Result<std::vector<Received>> Poll(std::size_t records_max,
                                              std::chrono::milliseconds wait) = 0;
   // Where the next record of that source will be looked for. Once everything below a topic's

@@ -35,20 +35,28 @@ constexpr std::uint32_t kDeleted = ~std::uint32_t{0};
 Status FromRocks(const rocksdb::Status& s) {
   using S = rocksdb::Status;
   switch (s.code()) {
-    case S::kOk: return {};
-    case S::kNotFound: return NotFound("no such key");
-    case S::kCorruption: return Corrupt(s.ToString());
-    case S::kInvalidArgument: return Invalid(s.ToString());
-    case S::kNotSupported: return Unsupported(s.ToString());
+    case S::kOk:
+      return {};
+    case S::kNotFound:
+      return NotFound("no such key");
+    case S::kCorruption:
+      return Corrupt(s.ToString());
+    case S::kInvalidArgument:
+      return Invalid(s.ToString());
+    case S::kNotSupported:
+      return Unsupported(s.ToString());
     // A file that the store's own manifest names is gone.
-    case S::kIOError: return s.IsPathNotFound() ? Corrupt(s.ToString()) : Unavailable(s.ToString());
+    case S::kIOError:
+      return s.IsPathNotFound() ? Corrupt(s.ToString()) : Unavailable(s.ToString());
     case S::kIncomplete:
     case S::kBusy:
     case S::kTimedOut:
     case S::kTryAgain:
     case S::kAborted:
-    case S::kShutdownInProgress: return Unavailable(s.ToString());
-    default: return Internal(s.ToString());
+    case S::kShutdownInProgress:
+      return Unavailable(s.ToString());
+    default:
+      return Internal(s.ToString());
   }
 }
 
@@ -163,8 +171,8 @@ class OwnerLock {
 
 }  // namespace
 
-// Operations one after another: family, key size, value size (or kDeleted), key, value. RocksDB's own
-// batch needs an open store's handles, which whoever fills a batch does not have.
+// Operations one after another: family, key size, value size (or kDeleted), key, value. RocksDB's
+// own batch needs an open store's handles, which whoever fills a batch does not have.
 struct StoreBatch::Impl {
   std::string operations;
 
@@ -199,7 +207,9 @@ StoreIterator::~StoreIterator() = default;
 StoreIterator::StoreIterator(StoreIterator&&) noexcept = default;
 StoreIterator& StoreIterator::operator=(StoreIterator&&) noexcept = default;
 void StoreIterator::Seek(std::string_view target) { impl_->it->Seek(ToSlice(target)); }
-void StoreIterator::SeekForPrev(std::string_view target) { impl_->it->SeekForPrev(ToSlice(target)); }
+void StoreIterator::SeekForPrev(std::string_view target) {
+  impl_->it->SeekForPrev(ToSlice(target));
+}
 void StoreIterator::SeekToFirst() { impl_->it->SeekToFirst(); }
 void StoreIterator::SeekToLast() { impl_->it->SeekToLast(); }
 void StoreIterator::Next() { impl_->it->Next(); }
@@ -257,9 +267,10 @@ Status Store::Impl::Open() {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (const auto& name : names) families.emplace_back(name, family_options);
   rocksdb::DB* opened = nullptr;
-  const auto s = options.read_only
-                     ? rocksdb::DB::OpenForReadOnly(db_options, options.path, families, &handles, &opened)
-                     : rocksdb::DB::Open(db_options, options.path, families, &handles, &opened);
+  const auto s =
+      options.read_only
+          ? rocksdb::DB::OpenForReadOnly(db_options, options.path, families, &handles, &opened)
+          : rocksdb::DB::Open(db_options, options.path, families, &handles, &opened);
   db.reset(opened);
   return FromRocks(s);
 }
@@ -348,13 +359,15 @@ Status Store::Flush() {
   return FromRocks(impl_->db->Flush({}, handles));
 }
 
-Status Store::Ingest(Family family,
-                     const std::function<Status(
-                         const std::function<Status(std::string_view, std::string_view)>&)>& fill) {
+Status Store::Ingest(
+    Family family,
+    const std::function<Status(const std::function<Status(std::string_view, std::string_view)>&)>&
+        fill) {
   const std::string path =
       impl_->options.path + "/" + kIngestPrefix + std::to_string(impl_->ingests++);
   auto* handle = impl_->Handle(family);
-  rocksdb::SstFileWriter writer({}, rocksdb::Options(impl_->db_options, impl_->family_options), handle);
+  rocksdb::SstFileWriter writer({}, rocksdb::Options(impl_->db_options, impl_->family_options),
+                                handle);
   std::uint64_t entries = 0;
   const auto write = [&]() -> Status {
     RETURN_IF_ERROR(FromRocks(writer.Open(path)));

@@ -14,7 +14,8 @@ namespace daicho {
 namespace {
 
 // RocksDB's log format, without recycling: blocks of 32 KiB, each a row of records
-//   crc32c(type ‖ payload), masked: u32 | size: u16 | type: u8 (1 full, 2 first, 3 middle, 4 last) | payload
+//   crc32c(type ‖ payload), masked: u32 | size: u16 | type: u8 (1 full, 2 first, 3 middle, 4 last)
+//   | payload
 constexpr std::size_t kBlock = 32768;
 constexpr std::size_t kHeader = 7;
 
@@ -33,7 +34,8 @@ std::uint8_t ByteAt(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint8_t>(bytes[at]);
 }
 
-// True if a shorter record under the same checksum stands at the start: then its size is what is wrong.
+// True if a shorter record under the same checksum stands at the start: then its size is what is
+// wrong.
 bool HoldsWholeRecord(std::string_view record) {
   std::uint32_t stored = 0;
   std::memcpy(&stored, record.data(), sizeof stored);
@@ -78,11 +80,13 @@ Status CheckLogFile(rocksdb::Env* env, const std::string& path) {
   Tail tail = Tail::kNone;
   for (std::uint64_t number = 0;; ++number) {
     rocksdb::Slice block;
-    if (auto s = file->Read(kBlock, &block, buffer.data()); !s.ok()) return Unavailable(s.ToString());
+    if (auto s = file->Read(kBlock, &block, buffer.data()); !s.ok())
+      return Unavailable(s.ToString());
     if (block.empty()) return {};
     const std::string_view bytes(block.data(), block.size());
     if (tail != Tail::kNone) {
-      if (!AllZero(bytes)) return Corrupt("bytes after the end, in block " + std::to_string(number));
+      if (!AllZero(bytes))
+        return Corrupt("bytes after the end, in block " + std::to_string(number));
       continue;
     }
     auto checked = CheckBlock(bytes);
@@ -92,8 +96,9 @@ Status CheckLogFile(rocksdb::Env* env, const std::string& path) {
 }
 
 bool IsLogFile(const std::string& name) {
-  const bool wal = name.ends_with(".log") &&
-                   std::all_of(name.begin(), name.end() - 4, [](char c) { return c >= '0' && c <= '9'; });
+  const bool wal = name.ends_with(".log") && std::all_of(name.begin(), name.end() - 4, [](char c) {
+                     return c >= '0' && c <= '9';
+                   });
   return wal || name.starts_with("MANIFEST-");
 }
 

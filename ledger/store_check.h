@@ -1,6 +1,6 @@
-// What RocksDB lets through when it opens a store, looked at before it does. Its log files (write-ahead
-// log and MANIFEST) are chains of records; a record whose header lost a bit can look like the torn end of
-// the file, and RocksDB then drops it and everything after it without a word.
+// What RocksDB lets through when it opens a store, looked at before it does. Its log files
+// (write-ahead log and MANIFEST) are chains of records; a record whose header lost a bit can look
+// like the torn end of the file, and RocksDB then drops it and everything after it without a word.
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
-// LocalLog under damage. Method: a log of ten appends over two topics is left as a crash leaves it (copied
-// while open), then its files are cut or a bit in them is flipped. A cut write-ahead log must give back a
-// prefix of whole appends; a flipped bit must be reported, and never change what is read.
+// LocalLog under damage. Method: a log of ten appends over two topics is left as a crash leaves it
+// (copied while open), then its files are cut or a bit in them is flipped. A cut write-ahead log
+// must give back a prefix of whole appends; a flipped bit must be reported, and never change what
+// is read.
 #include "ledger/local_log.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,9 @@ using std::chrono::milliseconds;
 
 constexpr int kAppends = 10;
 
-std::string ValueOf(int append) { return "value-" + std::to_string(append) + std::string(100, 'x'); }
+std::string ValueOf(int append) {
+  return "value-" + std::to_string(append) + std::string(100, 'x');
+}
 
 // The files of `dir` that hold entries: the write-ahead log, or tables when there are some.
 fs::path FileWith(const fs::path& dir, std::string_view extension) {
@@ -33,7 +36,9 @@ fs::path FileWith(const fs::path& dir, std::string_view extension) {
 
 class LocalLogTest : public ::testing::Test {
  protected:
-  LocalLogTest() : root_(fs::path(::testing::TempDir()) / ("daicho-log-" + std::to_string(std::random_device{}()))) {
+  LocalLogTest()
+      : root_(fs::path(::testing::TempDir()) /
+              ("daicho-log-" + std::to_string(std::random_device{}()))) {
     fs::create_directories(root_);
   }
   ~LocalLogTest() override { fs::remove_all(root_); }
@@ -95,7 +100,8 @@ TEST_F(LocalLogTest, ATornWriteAheadLogGivesBackAPrefixOfWholeAppends) {
   const fs::path crashed = CrashedLog();
   const auto size = fs::file_size(FileWith(crashed, ".log"));
   int before = 0;
-  for (std::uintmax_t cut = 0; cut <= size; cut += (cut + 61 < size || cut == size ? 61 : size - cut)) {
+  for (std::uintmax_t cut = 0; cut <= size;
+       cut += (cut + 61 < size || cut == size ? 61 : size - cut)) {
     const fs::path dir = Copy(crashed);
     fs::resize_file(FileWith(dir, ".log"), cut);
     const auto appends = AppendsIn(dir);
@@ -128,8 +134,10 @@ TEST_F(LocalLogTest, AFlippedBitInATableIsReportedOrHarmless) {
     const fs::path dir = Copy(crashed);
     FlipBit(FileWith(dir, ".sst"), at, static_cast<int>(at % 8));
     const auto appends = AppendsIn(dir);
-    if (appends.ok()) EXPECT_EQ(*appends, kAppends) << "byte " << at;
-    else EXPECT_EQ(appends.status().code(), Code::kCorrupt) << appends.status().ToString();
+    if (appends.ok())
+      EXPECT_EQ(*appends, kAppends) << "byte " << at;
+    else
+      EXPECT_EQ(appends.status().code(), Code::kCorrupt) << appends.status().ToString();
     reported += !appends.ok();
   }
   EXPECT_GT(reported, 5);

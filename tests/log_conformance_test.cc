@@ -1,6 +1,6 @@
-// What every Log promises, asked of each. A row is {name, how to open it}; the Kafka row needs the broker
-// that DAICHO_TEST_KAFKA=host:port names and fails without it. Topics are random, so that tests and runs
-// may share a broker.
+// What every Log promises, asked of each. A row is {name, how to open it}; the Kafka row needs the
+// broker that DAICHO_TEST_KAFKA=host:port names and fails without it. Topics are random, so that
+// tests and runs may share a broker.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -21,7 +21,9 @@ namespace {
 using std::chrono::milliseconds;
 using LogPtr = std::unique_ptr<Log>;
 
-std::string RandomName() { return "t" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}()); }
+std::string RandomName() {
+  return "t" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}());
+}
 
 const char* Broker() { return std::getenv("DAICHO_TEST_KAFKA"); }
 
@@ -32,7 +34,8 @@ Result<LogPtr> AsLog(Result<std::unique_ptr<T>> log) {
 }
 
 Result<LogPtr> OpenKafka(milliseconds append_timeout) {
-  return AsLog(KafkaLog::Open({.brokers = Broker(), .config = {}, .append_timeout = append_timeout}));
+  return AsLog(
+      KafkaLog::Open({.brokers = Broker(), .config = {}, .append_timeout = append_timeout}));
 }
 
 // Bytes that no codec makes smaller.
@@ -52,8 +55,8 @@ struct Row {
   std::function<Result<LogPtr>(const std::string& dir)> open;
   // Opens it such that appends give up at once where the implementation knows of giving up.
   std::function<Result<LogPtr>(const std::string& dir)> open_hasty;
-  // Leaves records in `topic` that are not committed, by a writer that died; nothing where an append is
-  // one write.
+  // Leaves records in `topic` that are not committed, by a writer that died; nothing where an
+  // append is one write.
   std::function<void(const std::string& writer, const std::string& topic)> die_appending;
 };
 
@@ -97,7 +100,8 @@ class LogConformance : public ::testing::TestWithParam<Row> {
   }
   Status Append(const std::string& value) { return log_->Append(ledger_, Entry(value)); }
 
-  std::unique_ptr<LogReader> Reader(const std::vector<std::string>& topics, Cursor from = Cursor(0)) {
+  std::unique_ptr<LogReader> Reader(const std::vector<std::string>& topics,
+                                    Cursor from = Cursor(0)) {
     auto reader = log_->OpenReader().value();
     for (const auto& topic : topics) {
       auto source = reader->Assign(topic, from);
@@ -201,7 +205,8 @@ TEST_P(LogConformance, OneReaderFollowsSeveralTopicsEachInItsOrder) {
   ASSERT_TRUE(Sequencer()->Append(Submission({"a", "b"})).ok());
   auto reader = Reader({ledger_, receipt_});
   std::map<std::uint32_t, Strings> by_source;
-  for (const auto& r : ReadToEnd(*reader, {ledger_, receipt_})) by_source[r.source].push_back(r.value);
+  for (const auto& r : ReadToEnd(*reader, {ledger_, receipt_}))
+    by_source[r.source].push_back(r.value);
   EXPECT_EQ(by_source[0], (Strings{"a", "b"}));
   EXPECT_EQ(by_source[1], Strings{"receipt of 2"});
 }
@@ -274,7 +279,8 @@ TEST_P(LogConformance, ABigRecordPasses) {
 TEST_P(LogConformance, TheLargestRecordPassesAndALargerOneIsRefused) {
   Record largest{"", Noise(kRecordBytesMax), {}};
   EXPECT_TRUE(log_->Append(ledger_, largest).ok());
-  EXPECT_TRUE(Sequencer()->Append(std::vector<TopicRecord>{{ledger_, largest}, {receipt_, largest}}).ok());
+  EXPECT_TRUE(
+      Sequencer()->Append(std::vector<TopicRecord>{{ledger_, largest}, {receipt_, largest}}).ok());
   EXPECT_EQ(Read(ledger_), (Strings{largest.value, largest.value}));
   largest.key = "k";
   EXPECT_EQ(log_->Append(ledger_, largest).code(), Code::kInvalid);
@@ -303,11 +309,13 @@ TEST_P(LogConformance, AnUnknownTopicIsNotFound) {
   EXPECT_EQ(log_->Append(unknown, Entry("x")).code(), Code::kNotFound);
   EXPECT_EQ(log_->GetBounds(unknown).status().code(), Code::kNotFound);
   EXPECT_EQ(log_->ReadLast(unknown).status().code(), Code::kNotFound);
-  EXPECT_EQ(log_->OpenReader().value()->Assign(unknown, Cursor(0)).status().code(), Code::kNotFound);
+  EXPECT_EQ(log_->OpenReader().value()->Assign(unknown, Cursor(0)).status().code(),
+            Code::kNotFound);
 }
 
 TEST_P(LogConformance, NamesAreChecked) {
-  for (const std::string& name : {std::string(), std::string("UPPER"), std::string("a/b"), std::string(201, 'a')}) {
+  for (const std::string& name :
+       {std::string(), std::string("UPPER"), std::string("a/b"), std::string(201, 'a')}) {
     EXPECT_EQ(log_->CreateTopic(name).code(), Code::kInvalid) << name;
     EXPECT_EQ(log_->OpenWriter(name).status().code(), Code::kInvalid) << name;
   }
@@ -339,9 +347,11 @@ INSTANTIATE_TEST_SUITE_P(Logs, LogConformance, ::testing::ValuesIn(kRows),
 
 TEST(KafkaLog, AnUnreachableBrokerIsNamedInTime) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto log = KafkaLog::Open({.brokers = "127.0.0.1:1", .config = {}, .timeout = milliseconds(1000)});
+  const auto log =
+      KafkaLog::Open({.brokers = "127.0.0.1:1", .config = {}, .timeout = milliseconds(1000)});
   EXPECT_EQ(log.status().code(), Code::kUnavailable);
-  EXPECT_NE(log.status().message().find("127.0.0.1:1"), std::string::npos) << log.status().ToString();
+  EXPECT_NE(log.status().message().find("127.0.0.1:1"), std::string::npos)
+      << log.status().ToString();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(3000));
 }
 

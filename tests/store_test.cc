@@ -1,5 +1,5 @@
-// Store: what was written is there after a reopening, batches are whole over all families, and a second
-// opening is refused. Damage to its files is in local_log_test.cc.
+// Store: what was written is there after a reopening, batches are whole over all families, and a
+// second opening is refused. Damage to its files is in local_log_test.cc.
 #include "ledger/store.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,8 @@ namespace {
 class StoreTest : public ::testing::Test {
  protected:
   StoreTest() {
-    options_.path = ::testing::TempDir() + "/daicho-store-" + std::to_string(std::random_device{}());
+    options_.path =
+        ::testing::TempDir() + "/daicho-store-" + std::to_string(std::random_device{}());
     options_.families = {"records", "indices"};
   }
   ~StoreTest() override {
@@ -48,7 +49,8 @@ class StoreTest : public ::testing::Test {
   std::string Scan(Family family) {
     std::string all;
     auto it = store_->NewIterator(family);
-    for (it.SeekToFirst(); it.Valid(); it.Next()) all.append(it.key()).append("=").append(it.value()).append(" ");
+    for (it.SeekToFirst(); it.Valid(); it.Next())
+      all.append(it.key()).append("=").append(it.value()).append(" ");
     return it.status().ok() ? all : it.status().ToString();
   }
 
@@ -105,10 +107,13 @@ TEST_F(StoreTest, AnIteratorSeesTheStoreAsItWas) {
 TEST_F(StoreTest, IngestedEntriesReplaceWhatStoodUnderTheirKeys) {
   Reopen();
   ASSERT_TRUE(Put(0, "a", "old").ok());
-  ASSERT_TRUE(store_->Ingest(0, [](const auto& add) {
-    RETURN_IF_ERROR(add("a", "new"));
-    return add("b", "2");
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Ingest(0,
+                           [](const auto& add) {
+                             RETURN_IF_ERROR(add("a", "new"));
+                             return add("b", "2");
+                           })
+                  .ok());
   ASSERT_TRUE(store_->Ingest(1, [](const auto&) { return Status(); }).ok());
   Reopen();
   EXPECT_EQ(Scan(0), "a=new b=2 ");
@@ -116,10 +121,13 @@ TEST_F(StoreTest, IngestedEntriesReplaceWhatStoodUnderTheirKeys) {
 
 TEST_F(StoreTest, AnUnsortedIngestChangesNothing) {
   Reopen();
-  EXPECT_FALSE(store_->Ingest(0, [](const auto& add) {
-    RETURN_IF_ERROR(add("b", "2"));
-    return add("a", "1");
-  }).ok());
+  EXPECT_FALSE(store_
+                   ->Ingest(0,
+                            [](const auto& add) {
+                              RETURN_IF_ERROR(add("b", "2"));
+                              return add("a", "1");
+                            })
+                   .ok());
   EXPECT_EQ(Scan(0), "");
 }
 
