@@ -17,6 +17,16 @@ Status ParseExact(std::string_view bytes, Message& out, const char* what) {
   return {};
 }
 
+// `plain`: salt ‖ payload.
+Status CheckCommitment(std::string_view plain, std::string_view commitment) {
+  constexpr std::size_t kSalt = sizeof(Salt);
+  if (plain.size() < kSalt) return Tampered("part is shorter than its salt");
+  if (View(Commit(plain.substr(0, kSalt), plain.substr(kSalt))) != commitment) {
+    return Tampered("payload does not match its commitment");
+  }
+  return {};
+}
+
 }  // namespace
 
 Digest Commit(std::string_view salt, std::string_view payload) {
@@ -56,8 +66,7 @@ Result<std::string> SealSubmission(const v1::SubmissionBody& body, const std::st
   return submission.SerializeAsString();
 }
 
-Result<v1::EventHeader> ParseHeader(std::string_view bytes) {
-  v1::EventHeader header;
+Status ParseHeaderInto(std::string_view bytes, v1::EventHeader& header) {
   RETURN_IF_ERROR(ParseExact(bytes, header, "event header"));
   if (header.issuer().empty() || header.sequence() == 0 || header.commitments_size() == 0 ||
       header.commitments_size() > static_cast<int>(kPartsPerEventMax)) {
@@ -66,18 +75,63 @@ Result<v1::EventHeader> ParseHeader(std::string_view bytes) {
   for (const std::string& commitment : header.commitments()) {
     if (commitment.size() != 32) return Corrupt("event header holds a commitment of the wrong size");
   }
-  return header;
+  return {};
 }
 
-Result<v1::EntryLeaf> ParseLeaf(std::string_view bytes) {
-  v1::EntryLeaf leaf;
+Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& leaf) {
   RETURN_IF_ERROR(ParseExact(bytes, leaf, "entry leaf"));
   if (leaf.version() != kLeafVersion) return Unsupported("entry leaf of an unknown version");
   if (leaf.ledger().size() != 16) return Corrupt("entry leaf lacks its ledger");
   for (const v1::KeyReference& key : leaf.keys()) {
     if (key.subject().size() != 16) return Corrupt("entry leaf names a subject of the wrong size");
   }
+  return {};
+}
+
+Result<v1::EventHeader> ParseHeader(std::string_view bytes) {
+  v1::EventHeader header;
+  RETURN_IF_ERROR(ParseHeaderInto(bytes, header));
+  return header;
+}
+
+Result<v1::EntryLeaf> ParseLeaf(std::string_view bytes) {
+  v1::EntryLeaf leaf;
+  RETURN_IF_ERROR(ParseLeafInto(bytes, leaf));
   return leaf;
+}
+
+Status ParseEntry(std::string_view record, EntryView& out) {
+  // On the wire: field number << 3 | 2, then the length as a varint, then the bytes.
+  constexpr std::uint8_t kLeafTag = v1::Entry::kLeafFieldNumber << 3 | 2;
+  constexpr std::uint8_t kPartTag = v1::Entry::kPartsFieldNumber << 3 | 2;
+  out.leaf = {};
+  out.parts.clear();
+  while (!record.empty()) {
+    const auto tag = static_cast<std::uint8_t>(record.front());
+    if (tag != kLeafTag && tag != kPartTag) return Unsupported("the record holds a field no entry has");
+    record.remove_prefix(1);
+    std::uint64_t size = 0;
+    int shift = 0;
+    for (bool more = true; more; shift += 7) {
+      if (record.empty() || shift > 28) return Corrupt("the record is no entry");
+      const auto byte = static_cast<std::uint8_t>(record.front());
+      record.remove_prefix(1);
+      size |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+      more = (byte & 0x80) != 0;
+    }
+    if (size > record.size()) return Corrupt("the record is no entry");
+    const std::string_view field = record.substr(0, size);
+    record.remove_prefix(size);
+    if (tag == kPartTag) {
+      if (out.parts.size() == kPartsPerEventMax) return Corrupt("the entry has too many parts");
+      out.parts.push_back(field);
+    } else if (out.leaf.data() != nullptr) {
+      return Corrupt("the entry has two leaves");
+    } else {
+      out.leaf = field;
+    }
+  }
+  return out.leaf.empty() ? Corrupt("the record is no entry") : Status();
 }
 
 Key256 RatchetKey(Key256 key, std::uint32_t steps) {
@@ -96,22 +150,20 @@ std::string SealPart(const Key256& key, std::string_view leaf, std::string_view 
 }
 
 Result<std::string> OpenClearPart(std::string_view part, std::string_view commitment) {
-  constexpr std::size_t kSalt = sizeof(Salt);
   if (part.empty()) return Erased("the content was erased");
-  if (part.size() < kSalt) return Tampered("part is shorter than its salt");
-  if (View(Commit(part.substr(0, kSalt), part.substr(kSalt))) != commitment) {
-    return Tampered("payload does not match its commitment");
-  }
-  return std::string(part.substr(kSalt));
+  RETURN_IF_ERROR(CheckCommitment(part, commitment));
+  return std::string(part.substr(sizeof(Salt)));
 }
 
 Result<std::string> OpenSealedPart(const Key256& key, std::string_view leaf, std::string_view part,
                                    std::string_view commitment) {
   if (part.empty()) return Erased("the content was erased");
   if (part.size() < kNonceBytes) return Tampered("part is shorter than its nonce");
-  ASSIGN_OR_RETURN(const std::string plain,
+  ASSIGN_OR_RETURN(std::string plain,
                    AeadOpen(key, part.substr(0, kNonceBytes), leaf, part.substr(kNonceBytes)));
-  return OpenClearPart(plain, commitment);
+  RETURN_IF_ERROR(CheckCommitment(plain, commitment));
+  plain.erase(0, sizeof(Salt));
+  return plain;
 }
 
 std::string SignReceipt(const v1::Receipt& receipt, const SigningKey& key) {

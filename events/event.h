@@ -51,6 +51,17 @@ Result<std::string> SealSubmission(const v1::SubmissionBody& body, const std::st
 Result<v1::EventHeader> ParseHeader(std::string_view bytes);
 Result<v1::EntryLeaf> ParseLeaf(std::string_view bytes);
 
+// The two fields of an Entry where they lie in a record: nothing is copied. Valid as long as the record.
+struct EntryView {
+  std::string_view leaf;
+  std::vector<std::string_view> parts;
+};
+// Fills `out`, whose storage is reused. Errors: kCorrupt, kUnsupported for a field unknown to this version.
+Status ParseEntry(std::string_view record, EntryView& out);
+// Like ParseHeader and ParseLeaf, into a message whose storage is reused.
+Status ParseHeaderInto(std::string_view bytes, v1::EventHeader& out);
+Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& out);
+
 // The key of the ratchet's step `step`, from the row's first key.
 Key256 RatchetKey(Key256 key, std::uint32_t steps);
 

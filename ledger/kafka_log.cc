@@ -256,7 +256,7 @@ class Arguments {
     for (const auto& [name, text] : record.headers) {
       rd_kafka_vu_t& header = list_.emplace_back();
       header.vtype = RD_KAFKA_VTYPE_HEADER;
-      header.u.header = {name.c_str(), text.data(), static_cast<ssize_t>(text.size())};
+      header.u.header = {name, text.data(), static_cast<ssize_t>(text.size())};
     }
     return list_;
   }

@@ -81,7 +81,7 @@ std::string EncodeRecord(std::string_view index_key, const Record& record) {
   PutNumber(&out, static_cast<std::uint32_t>(record.key.size()));
   PutNumber(&out, static_cast<std::uint32_t>(record.headers.size()));
   for (const auto& [name, text] : record.headers) {
-    PutNumber(&out, static_cast<std::uint32_t>(name.size()));
+    PutNumber(&out, static_cast<std::uint32_t>(std::string_view(name).size()));
     PutNumber(&out, static_cast<std::uint32_t>(text.size()));
   }
   out += record.key;

@@ -11,7 +11,7 @@ constexpr std::size_t kNameBytesMax = 200;
 
 std::size_t Record::bytes() const {
   std::size_t sum = key.size() + value.size();
-  for (const auto& [name, text] : headers) sum += name.size() + text.size();
+  for (const auto& [name, text] : headers) sum += std::string_view(name).size() + text.size();
   return sum;
 }
 
@@ -19,7 +19,7 @@ Status CheckLogName(std::string_view name) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
   };
-  if (name.empty() || name.size() > kNameBytesMax || !std::ranges::all_of(name, allowed))
+  if (name.empty() || std::string_view(name).size() > kNameBytesMax || !std::ranges::all_of(name, allowed))
     return Invalid("a name in the log is 1 to 200 of a-z 0-9 . _ -");
   // Kafka keeps a topic in a directory of its name.
   if (name == "." || name == "..") return Invalid("a name in the log is neither . nor ..");

@@ -26,10 +26,16 @@ inline constexpr std::size_t kRecordBytesMax = 64u << 20;
 // Largest sum of records in one LogWriter::Append.
 inline constexpr std::size_t kAppendBytesMax = 4 * kRecordBytesMax;
 
+// Borrowed: must live until the append returns.
+struct Header {
+  const char* name = nullptr;
+  std::string_view value;
+};
+
 struct Record {
   std::string key;
   std::string value;
-  std::vector<std::pair<std::string, std::string>> headers;
+  std::vector<Header> headers;
 
   std::size_t bytes() const;
 };

@@ -119,86 +119,85 @@ Status LedgerReplay::AddIssuers() {
   return {};
 }
 
-Status LedgerReplay::ApplyClear(const Checked& checked) {
-  ASSIGN_OR_RETURN(const std::string payload,
-                   OpenClearPart(checked.entry.parts(0), checked.header.commitments(0)));
-  if (checked.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
+Status LedgerReplay::ApplyClear() {
+  ASSIGN_OR_RETURN(const std::string payload, OpenClearPart(entry_.parts[0], header_.commitments(0)));
+  if (header_.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
     ASSIGN_OR_RETURN(const auto opened, ParsePayload<v1::LedgerOpened>(payload));
-    if (checked.position != Position(0) || opened.ledger() != View(ledger_) ||
-        opened.registrar_public_key() != View(registrar_)) {
+    if (opened.ledger() != View(ledger_) || opened.registrar_public_key() != View(registrar_)) {
       return Tampered("this is another ledger than the one expected");
     }
   }
-  if (Status status = registry_.Apply(checked.header.kind(), payload); !status.ok()) {
+  if (Status status = registry_.Apply(header_.kind(), payload); !status.ok()) {
     return Tampered("an admitted event breaks a rule: " + status.message());
   }
   return AddIssuers();
 }
 
 Result<LedgerReplay::Checked> LedgerReplay::Next(std::string_view record) {
-  Checked out;
-  out.position = next_;
-  auto check = [&]() -> Status {
-    if (!out.entry.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
-      return Corrupt("the record is no entry");
-    }
-    ASSIGN_OR_RETURN(out.leaf, ParseLeaf(out.entry.leaf()));
-    if (out.leaf.ledger() != View(ledger_)) return Tampered("the entry belongs to another ledger");
-    if (out.leaf.position() != next_.value()) {
-      return Tampered("the entry says it is at " + std::to_string(out.leaf.position()));
-    }
-    if (out.leaf.admitted_at() < last_admitted_at_.value()) {
-      return Tampered("the entry is older than the one before it");
-    }
-    ASSIGN_OR_RETURN(out.header, ParseHeader(out.leaf.header()));
-    const KindInfo* kind = FindKind(out.header.kind());
-    if (kind == nullptr) return Unsupported("an event of an unknown kind");
-    const int parts = out.header.commitments_size();
-    if (out.entry.parts_size() != parts || out.leaf.keys_size() != parts - (kind->clear ? 1 : 0)) {
-      return Tampered("parts, keys and commitments do not match");
-    }
-    const std::string& issuer_name = out.header.issuer();
-    if (!open_issuer_.empty() && open_issuer_ != issuer_name) {
-      return Tampered("another issuer's entry inside a submission");
-    }
-    if (kind->clear && (next_ == Position(0)) != (out.header.kind() == v1::EVENT_KIND_LEDGER_OPENED)) {
-      return Tampered("a ledger begins with its opening, and only there");
-    }
-    if (next_ == Position(0)) RETURN_IF_ERROR(ApplyClear(out));
-    const auto issuer = issuers_.find(issuer_name);
-    if (issuer == issuers_.end()) return Tampered("issuer " + issuer_name + " is not registered");
-    if (!MayIssue(issuer->second.role, out.header.kind())) {
-      return Tampered("issuer " + issuer_name + " may not issue this kind");
-    }
-    if (out.header.sequence() != issuer->second.tree.size() + 1) {
-      return Tampered("issuer " + issuer_name + " has event " + std::to_string(out.header.sequence()) +
-                      " where " + std::to_string(issuer->second.tree.size() + 1) + " belongs");
-    }
-    issuer->second.tree.Append(LeafHash(out.leaf.header()));
-    if (kind->clear && next_ != Position(0)) RETURN_IF_ERROR(ApplyClear(out));
-    out.ends_submission = !out.leaf.head().empty();
-    if (out.ends_submission) RETURN_IF_ERROR(CheckHead(issuer->second, out.header, out.leaf.head()));
-    open_issuer_ = out.ends_submission ? "" : issuer_name;
-    return {};
-  };
-  if (Status status = check(); !status.ok()) return At(next_, status);
-  last_admitted_at_ = TimeMicros(out.leaf.admitted_at());
+  if (Status status = CheckEntry(record); !status.ok()) return At(next_, status);
+  const Checked out{next_, leaf_, header_, entry_, !leaf_.head().empty()};
+  last_admitted_at_ = TimeMicros(leaf_.admitted_at());
   next_ = next_.Next();
   return out;
 }
 
-Status LedgerReplay::CheckHead(IssuerState& issuer, const v1::EventHeader& header,
-                               const std::string& note) {
+Status LedgerReplay::CheckEntry(std::string_view record) {
+  RETURN_IF_ERROR(ParseEntry(record, entry_));
+  RETURN_IF_ERROR(ParseLeafInto(entry_.leaf, leaf_));
+  if (leaf_.ledger() != View(ledger_)) return Tampered("the entry belongs to another ledger");
+  if (leaf_.position() != next_.value()) {
+    return Tampered("the entry says it is at " + std::to_string(leaf_.position()));
+  }
+  if (leaf_.admitted_at() < last_admitted_at_.value()) {
+    return Tampered("the entry is older than the one before it");
+  }
+  RETURN_IF_ERROR(ParseHeaderInto(leaf_.header(), header_));
+  const KindInfo* kind = FindKind(header_.kind());
+  if (kind == nullptr) return Unsupported("an event of an unknown kind");
+  const int parts = header_.commitments_size();
+  if (static_cast<int>(entry_.parts.size()) != parts || leaf_.keys_size() != parts - (kind->clear ? 1 : 0)) {
+    return Tampered("parts, keys and commitments do not match");
+  }
+  const std::string& issuer_name = header_.issuer();
+  if (!open_issuer_.empty() && open_issuer_ != issuer_name) {
+    return Tampered("another issuer's entry inside a submission");
+  }
+  const bool opening = next_ == Position(0);
+  if (opening != (header_.kind() == v1::EVENT_KIND_LEDGER_OPENED)) {
+    return Tampered("a ledger begins with its opening, and only there");
+  }
+  if (opening) RETURN_IF_ERROR(ApplyClear());  // registers the issuer that opens it
+  const auto issuer = issuers_.find(issuer_name);
+  if (issuer == issuers_.end()) return Tampered("issuer " + issuer_name + " is not registered");
+  if (!MayIssue(issuer->second.role, header_.kind())) {
+    return Tampered("issuer " + issuer_name + " may not issue this kind");
+  }
+  if (header_.sequence() != issuer->second.tree.size() + 1) {
+    return Tampered("issuer " + issuer_name + " has event " + std::to_string(header_.sequence()) +
+                    " where " + std::to_string(issuer->second.tree.size() + 1) + " belongs");
+  }
+  issuer->second.tree.Append(LeafHash(leaf_.header()));
+  if (kind->clear && !opening) RETURN_IF_ERROR(ApplyClear());
+  if (leaf_.head().empty()) {
+    open_issuer_ = issuer_name;
+    return {};
+  }
+  open_issuer_.clear();
+  return CheckHead(issuer->second, leaf_.head());
+}
+
+Status LedgerReplay::CheckHead(IssuerState& issuer, const std::string& note) {
+  const std::string& name = header_.issuer();
   ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(note));
   const int prefecture = static_cast<int>(registry_.ledger().prefecture());
-  if (head.origin != IssuerOrigin(prefecture, header.issuer()) || head.ledger != View(ledger_)) {
+  if (head.origin != IssuerOrigin(prefecture, name) || head.ledger != View(ledger_)) {
     return Tampered("a head of another issuer or ledger");
   }
   if (head.size != issuer.tree.size() || head.root != issuer.tree.Root()) {
-    return Tampered("the head of issuer " + header.issuer() + " does not cover its events");
+    return Tampered("the head of issuer " + name + " does not cover its events");
   }
-  unverified_[header.issuer()] = note;
-  unsaved_issuers_.insert(header.issuer());
+  unverified_[name] = note;
+  unsaved_issuers_.insert(name);
   return {};
 }
 
@@ -259,13 +258,13 @@ Status LedgerReplay::Load(const Store& store, Family family) {
 }
 
 Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const KeyStore& keys) {
-  const std::string& sealed = entry.entry.parts(part);
+  const std::string_view sealed = entry.entry.parts[static_cast<std::size_t>(part)];
   const std::string& commitment = entry.header.commitments(part);
   const int clear = entry.header.commitments_size() - entry.leaf.keys_size();  // only part 0 may be
   if (part < clear) return OpenClearPart(sealed, commitment);
   const v1::KeyReference& reference = entry.leaf.keys(part - clear);
   ASSIGN_OR_RETURN(const Key256 key, keys.KeyAt(KeySlot(reference.slot()), reference.step()));
-  return OpenSealedPart(key, entry.entry.leaf(), sealed, commitment);
+  return OpenSealedPart(key, entry.entry.leaf, sealed, commitment);
 }
 
 }  // namespace daicho

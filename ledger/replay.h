@@ -64,11 +64,12 @@ std::string RoleIssuer(int prefecture, std::string_view role);
 
 class LedgerReplay {
  public:
+  // An entry that passed. Refers into the record and the replay: valid until the next call of Next.
   struct Checked {
     Position position;
-    v1::EntryLeaf leaf;
-    v1::EventHeader header;
-    v1::Entry entry;
+    const v1::EntryLeaf& leaf;
+    const v1::EventHeader& header;
+    const EntryView& entry;
     bool ends_submission = false;
   };
 
@@ -97,8 +98,9 @@ class LedgerReplay {
   Status Load(const Store& store, Family family);
 
  private:
-  Status CheckHead(IssuerState& issuer, const v1::EventHeader& header, const std::string& note);
-  Status ApplyClear(const Checked& checked);
+  Status CheckEntry(std::string_view record);
+  Status CheckHead(IssuerState& issuer, const std::string& note);
+  Status ApplyClear();
   Status AddIssuers();
 
   LedgerId ledger_;
@@ -110,6 +112,11 @@ class LedgerReplay {
   std::map<std::string, IssuerState> issuers_;
   std::map<std::string, std::string> unverified_;  // issuer → its newest head
   std::set<std::string> unsaved_issuers_;
+
+  // The entry at hand; members so that their storage serves the next one.
+  EntryView entry_;
+  v1::EntryLeaf leaf_;
+  v1::EventHeader header_;
 };
 
 // The payload of part `part`, opened with its key and checked against its commitment.

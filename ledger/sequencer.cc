@@ -42,6 +42,7 @@ struct Judged {
 // What the committer appends and then stores.
 struct Batch {
   std::vector<TopicRecord> records;  // entries first, then the receipts that speak of them
+  std::deque<std::string> texts;     // what their headers refer to
   std::size_t events = 0;
   std::size_t bytes = 0;
   StoreBatch state;
@@ -526,8 +527,9 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
                               v1::Receipt& receipt) {
   PreparedSubmission& submission = arrival.prepared;
   const TimeMicros admitted_at = std::max(options.clock->Now(), replay.last_admitted_at());
-  const std::string time = FormatTimestamp(admitted_at);
-  const std::string source = "/daicho/" + std::to_string(options.prefecture) + "/ledger";
+  const std::string& time = batch.texts.emplace_back(FormatTimestamp(admitted_at));
+  const std::string& source =
+      batch.texts.emplace_back("/daicho/" + std::to_string(options.prefecture) + "/ledger");
   receipt.set_outcome(v1::OUTCOME_ADMITTED);
   receipt.set_first_position(replay.next_position().value());
   std::vector<std::string> new_issuers;
@@ -587,9 +589,9 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
     record.record.key = leaf.keys_size() > 0 ? leaf.keys(0).subject() : std::string(16, '\0');
     record.record.value = entry.SerializeAsString();
     record.record.headers = {{"ce_specversion", "1.0"},
-                             {"ce_id", std::to_string(leaf.position())},
+                             {"ce_id", batch.texts.emplace_back(std::to_string(leaf.position()))},
                              {"ce_source", source},
-                             {"ce_type", std::string(event.kind->type)},
+                             {"ce_type", event.kind->type},
                              {"ce_time", time},
                              {"content-type", "application/protobuf"}};
     // What every follower will check is checked before it is written.

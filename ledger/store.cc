@@ -97,6 +97,9 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(const StoreOptions& options) {
 
   rocksdb::ColumnFamilyOptions family;
   family.write_buffer_size = options.write_buffer_bytes;
+  // Most look-ups of the sequencer are for residents not there yet: spare them the way down the skip list.
+  family.memtable_prefix_bloom_size_ratio = 0.1;
+  family.memtable_whole_key_filtering = true;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   const auto compressions = rocksdb::GetSupportedCompressions();
   const bool lz4 = std::ranges::find(compressions, rocksdb::kLZ4Compression) != compressions.end();

@@ -44,7 +44,8 @@ struct Projector::Impl {
   LedgerReplay replay;
   RecordCounts counts;
   LtHash digest;
-  Cursor cursor;  // behind the last entry applied
+  Cursor cursor;    // behind the last entry applied
+  Version scratch;  // whose storage serves every entry
 
   mutable std::mutex mutex;
   mutable std::condition_variable applied;
@@ -101,18 +102,18 @@ struct Projector::Impl {
   }
 
   // What one entry puts into the record file.
-  Status Apply(const Received& record, const record_file::Put& put, bool& ends_submission) {
+  Status Apply(const Received& record, record_file::Writer& writer, bool& ends_submission) {
     ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
     cursor = record.next;
     ends_submission = entry.ends_submission;
-    if (ends_submission) record_file::PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position, put);
+    if (ends_submission) writer.PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position);
     if (entry.header.kind() != v1::EVENT_KIND_UPDATE) return {};
     record_file::Count(entry.leaf.effect(), counts);
     if (entry.leaf.effect() == v1::EFFECT_REPEATED) return {};
     auto payload = OpenPart(entry, 0, *options.keys);
     if (payload.status().code() == Code::kErased) return {};
     if (!payload.ok()) return payload.status().With("position " + std::to_string(entry.position.value()));
-    Version version;
+    Version& version = scratch;
     version.position = entry.position;
     version.admitted_at = TimeMicros(entry.leaf.admitted_at());
     version.effect = entry.leaf.effect();
@@ -125,7 +126,7 @@ struct Projector::Impl {
     Subject subject;
     ASSIGN_OR_RETURN(subject.handle, ToArray<16>(key.subject()));
     subject.slot = KeySlot(key.slot());
-    record_file::PutVersion(version, subject, *payload, put);
+    writer.PutVersion(version, subject, *payload);
     digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
     return {};
   }
@@ -163,14 +164,14 @@ struct Projector::Impl {
     RETURN_IF_ERROR(Connect());
     StoreBatch batch;
     std::size_t pending = 0;
-    const record_file::Put put = [&](Family family, std::string key, std::string value) {
+    record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
       batch.Put(family, key, value);
-    };
+    });
     while (!done()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, put, ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, ends_submission));
         ++pending;
         if (ends_submission && pending >= kCommitEntries) {
           RETURN_IF_ERROR(Commit(batch));
@@ -194,15 +195,15 @@ struct Projector::Impl {
     RETURN_IF_ERROR(Connect());
     BulkLoad load(*store, RecordFile::Families().size(), options.bulk_buffer_bytes);
     Status added;
-    const record_file::Put put = [&](Family family, std::string key, std::string value) {
+    record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
       if (Status status = load.Add(family, key, value); added.ok()) added = std::move(status);
-    };
+    });
     std::size_t unverified = 0;
     while (reader->Next(0) < end || !replay.between_submissions()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, put, ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, ends_submission));
         if (++unverified >= kCommitEntries && ends_submission) {
           RETURN_IF_ERROR(replay.VerifyHeads());
           unverified = 0;

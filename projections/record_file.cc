@@ -23,8 +23,6 @@ std::string SlotKey(KeySlot slot) {
 
 Position PositionOf(std::string_view key) { return Position(~ReadU64(key.substr(key.size() - 8))); }
 
-std::string EncodeSubject(const Subject& subject) { return SlotKey(subject.slot) + std::string(View(subject.handle)); }
-
 Result<Subject> DecodeSubject(std::string_view bytes) {
   if (bytes.size() != 24) return Corrupt("stored subject has the wrong size");
   Subject out;
@@ -34,9 +32,8 @@ Result<Subject> DecodeSubject(std::string_view bytes) {
 }
 
 // format(1) ‖ effect(1) ‖ admitted_at(8) ‖ sequence(8) ‖ issuer length(1) ‖ issuer ‖ UpdateNotice
-std::string EncodeVersion(const Version& version, std::string_view payload) {
-  std::string out;
-  out.reserve(19 + version.issuer.size() + payload.size());
+void EncodeVersion(const Version& version, std::string_view payload, std::string& out) {
+  out.clear();
   out.push_back(kVersionFormat);
   out.push_back(static_cast<char>(version.effect));
   AppendU64(out, static_cast<std::uint64_t>(version.admitted_at.value()));
@@ -44,7 +41,6 @@ std::string EncodeVersion(const Version& version, std::string_view payload) {
   out.push_back(static_cast<char>(version.issuer.size()));
   out.append(version.issuer);
   out.append(payload);
-  return out;
 }
 
 v1::Effect EffectOf(std::string_view value) {
@@ -173,27 +169,37 @@ Result<Digest> RecordFile::ContentDigest() const {
 
 namespace record_file {
 
-void PutVersion(const Version& version, const Subject& subject, std::string_view payload,
-                const Put& put) {
+std::string_view Writer::Versioned(std::string_view name, Position position) {
+  key_.assign(name);
+  AppendU64(key_, ~position.value());
+  return key_;
+}
+
+void Writer::PutVersion(const Version& version, const Subject& subject, std::string_view payload) {
   const v1::UpdateNotice& notice = version.notice;
   const bool entered = version.effect == v1::EFFECT_ENTERED;
-  put(RecordFile::kVersions, VersionedKey(SlotKey(subject.slot), version.position),
-      EncodeVersion(version, payload));
-  if (entered) put(RecordFile::kHandles, std::string(View(subject.handle)), SlotKey(subject.slot));
+  std::string slot_bytes;
+  AppendU64(slot_bytes, subject.slot.value());
+  EncodeVersion(version, payload, value_);
+  put_(RecordFile::kVersions, Versioned(slot_bytes, version.position), value_);
+  if (entered) put_(RecordFile::kHandles, View(subject.handle), slot_bytes);
+  value_.assign(slot_bytes);
+  value_.append(View(subject.handle));
   if (entered || ChangesCode(notice.reason())) {
-    put(RecordFile::kCodes, VersionedKey(notice.resident_code(), version.position), EncodeSubject(subject));
+    put_(RecordFile::kCodes, Versioned(notice.resident_code(), version.position), value_);
   }
   if (const std::string& number = notice.record().individual_number();
       !number.empty() && (entered || ChangesNumber(notice.reason()))) {
-    put(RecordFile::kNumbers, VersionedKey(number, version.position), EncodeSubject(subject));
+    put_(RecordFile::kNumbers, Versioned(number, version.position), value_);
   }
 }
 
-void PutTime(TimeMicros admitted_at, Position last, const Put& put) {
-  std::string key, value;
-  AppendU64(key, static_cast<std::uint64_t>(admitted_at.value()));
-  AppendU64(value, last.value());
-  put(RecordFile::kTimes, std::move(key), std::move(value));
+void Writer::PutTime(TimeMicros admitted_at, Position last) {
+  key_.clear();
+  value_.clear();
+  AppendU64(key_, static_cast<std::uint64_t>(admitted_at.value()));
+  AppendU64(value_, last.value());
+  put_(RecordFile::kTimes, key_, value_);
 }
 
 std::string EncodeCounts(const RecordCounts& counts) {

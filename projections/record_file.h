@@ -13,6 +13,7 @@
 // Thread-safe for reading while a Projector writes.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -82,11 +83,22 @@ class RecordFile {
 // The projector's side: what one admitted entry puts into the record file.
 namespace record_file {
 
-using Put = std::function<void(Family, std::string key, std::string value)>;
-// Requires: an update entry that is no repeat, and its opened payload.
-void PutVersion(const Version& version, const Subject& subject, std::string_view payload,
-                const Put& put);
-void PutTime(TimeMicros admitted_at, Position last, const Put& put);
+class Writer {
+ public:
+  using Put = std::function<void(Family, std::string_view key, std::string_view value)>;
+  explicit Writer(Put put) : put_(std::move(put)) {}
+
+  // Requires: an update entry that is no repeat, and its opened payload.
+  void PutVersion(const Version& version, const Subject& subject, std::string_view payload);
+  void PutTime(TimeMicros admitted_at, Position last);
+
+ private:
+  std::string_view Versioned(std::string_view name, Position position);
+
+  Put put_;
+  std::string key_, value_;  // storage that serves every entry
+};
+
 std::string EncodeCounts(const RecordCounts& counts);
 // Takes the effect of one entry into the counts.
 void Count(v1::Effect effect, RecordCounts& counts);

@@ -1,0 +1,280 @@
+// The whole way of a load, stage by stage, on either log, with the limit of each stage measured in the same
+// run on the same bytes:
+//
+//   gateway     notice files → signed, sealed submissions in the inboxes          (one thread)
+//   admission   inboxes → ledger: decode, verify, judge, seal, append             against raw-append
+//   raw-append  the ledger's own records, 10,000 per atomic append, nothing else
+//   rebuild     ledger → record file, every entry verified                        against raw-read
+//   raw-read    the ledger's records read and dropped
+//
+// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR
+// prints one RESULT line per stage. WORK must not exist yet and the log must hold no ledger.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "consumers/home.h"
+#include "consumers/node.h"
+#include "consumers/notice_file.h"
+#include "events/codes.h"
+#include "events/merkle.h"
+#include "events/topics.h"
+#include "events/tree_head.h"
+#include "ledger/sequencer.h"
+#include "projections/projector.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kRecordsPerAppend = 10'000;
+
+class Stopwatch {
+ public:
+  double Seconds() const { return std::chrono::duration<double>(steady_clock::now() - begun_).count(); }
+
+ private:
+  steady_clock::time_point begun_ = steady_clock::now();
+};
+
+double CpuSeconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Resets the peak, so that each stage shows its own.
+void ResetPeakMemory() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+std::uint64_t PeakMemoryKiB() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6));
+  }
+  return 0;
+}
+
+void Report(const char* stage, std::uint64_t events, double seconds, double cpu) {
+  fmt::print("RESULT stage={} events={} seconds={:.2f} rate={:.0f} cpu_us_per_event={:.2f} peak_mib={}\n", stage,
+             events, seconds, static_cast<double>(events) / seconds, cpu * 1e6 / static_cast<double>(events),
+             PeakMemoryKiB() / 1024);
+  std::fflush(stdout);
+}
+
+struct Issuer {
+  SigningKey key = SigningKey::Generate();
+  MerkleEdge tree;
+};
+
+class Pipeline {
+ public:
+  Pipeline(std::string log, std::string notices, std::string work)
+      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)) {}
+
+  Status Run() {
+    RETURN_IF_ERROR(Open());
+    RETURN_IF_ERROR(FillInboxes());
+    RETURN_IF_ERROR(Admit());
+    RETURN_IF_ERROR(AppendRaw());
+    RETURN_IF_ERROR(ReadRaw());
+    return Rebuild();
+  }
+
+ private:
+  Status Open() {
+    ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, ""));
+    RETURN_IF_ERROR(Found(home_, {}));
+    NodeOptions options;
+    options.roles = {"sequencer"};
+    ASSIGN_OR_RETURN(auto node, Node::Start(home_, options));
+    for (const Municipality& municipality : kMunicipalities) {
+      const std::string issuer(municipality.code);
+      v1::IssuerRegistered registered;
+      registered.set_issuer(issuer);
+      registered.set_public_key(std::string(View(issuers_[issuer].key.public_key())));
+      registered.set_role(v1::ISSUER_ROLE_MUNICIPALITY);
+      RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, registered.SerializeAsString()));
+    }
+    node.reset();
+    ASSIGN_OR_RETURN(log_, OpenLog(home_.log, ""));
+    return {};
+  }
+
+  // As the gateways do, but without waiting for receipts: every submission is admissible.
+  Status FillInboxes() {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(notices_)) {
+      if (entry.path().extension() == ".ndjson") files.push_back(entry.path().string());
+    }
+    std::sort(files.begin(), files.end());
+    const Stopwatch watch;
+    const double cpu = CpuSeconds();
+    for (const std::string& path : files) {
+      ASSIGN_OR_RETURN(NoticeFileReading reading, ReadNoticeFile(path));
+      if (!reading.errors.empty()) return Invalid(path + ": " + reading.errors[0].message);
+      Issuer& issuer = issuers_[reading.file.issuer];
+      v1::SubmissionBody body;
+      for (std::string& payload : reading.file.payloads) {
+        DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false};
+        *body.add_drafts() = MakeDraft(event, reading.file.issuer, Sequence(issuer.tree.size() + 1));
+        issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
+        ++events_;
+      }
+      TreeHead head{IssuerOrigin(10, reading.file.issuer), issuer.tree.size(), issuer.tree.Root(),
+                    std::string(View(home_.ledger)), SystemClock().Now()};
+      Record record;
+      ASSIGN_OR_RETURN(record.value, SealSubmission(body, SignTreeHead(head, issuer.key),
+                                                    home_.intake.public_key, home_.ledger));
+      RETURN_IF_ERROR(log_->Append(topics_.Inbox(reading.file.issuer), record));
+    }
+    Report("gateway", events_, watch.Seconds(), CpuSeconds() - cpu);
+    return {};
+  }
+
+  Status Admit() {
+    ResetPeakMemory();
+    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kWrite));
+    SequencerOptions options;
+    options.prefecture = 10;
+    options.ledger = home_.ledger;
+    options.registrar_public_key = home_.registrar.public_key();
+    options.receipt_key = home_.receipts;
+    options.intake = home_.intake;
+    options.state_dir = home_.Path("sequencer");
+    options.log = log_.get();
+    options.keys = keys.get();
+    options.clock = &clock_;
+    ASSIGN_OR_RETURN(auto sequencer, Sequencer::Open(std::move(options)));
+    const std::uint64_t before = sequencer->position().value();
+    const Stopwatch watch;
+    const double cpu = CpuSeconds();
+    Status status;
+    std::jthread running([&](std::stop_token stop) { status = sequencer->Run(stop); });
+    while (sequencer->position().value() < before + events_ && sequencer->counters().rejected == 0) {
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    Report("admission", sequencer->position().value() - before, watch.Seconds(), CpuSeconds() - cpu);
+    running.request_stop();
+    running.join();
+    if (sequencer->counters().rejected > 0) return Invalid("a submission was rejected");
+    return status;
+  }
+
+  // Reads the ledger from its start in runs of `records` and hands each run to `take`.
+  Status ForEachRun(std::size_t records, const std::function<Status(std::vector<Received>&)>& take) {
+    ASSIGN_OR_RETURN(const Bounds bounds, log_->GetBounds(topics_.Ledger()));
+    ASSIGN_OR_RETURN(auto reader, log_->OpenReader());
+    RETURN_IF_ERROR(reader->Assign(topics_.Ledger(), bounds.first).status());
+    while (reader->Next(0) < bounds.end) {
+      ASSIGN_OR_RETURN(auto received, reader->Poll(records, milliseconds(100)));
+      RETURN_IF_ERROR(take(received));
+    }
+    return {};
+  }
+
+  Status AppendRaw() {
+    ResetPeakMemory();
+    const std::string topic = topics_.Prefix() + "raw";
+    RETURN_IF_ERROR(log_->CreateTopic(topic));
+    ASSIGN_OR_RETURN(auto writer, log_->OpenWriter(topics_.Prefix() + "raw"));
+    std::vector<TopicRecord> run;
+    double seconds = 0, cpu = 0;
+    std::uint64_t appended = 0;
+    const auto flush = [&]() -> Status {
+      const Stopwatch watch;
+      const double before = CpuSeconds();
+      RETURN_IF_ERROR(writer->Append(run));
+      seconds += watch.Seconds();
+      cpu += CpuSeconds() - before;
+      appended += run.size();
+      run.clear();
+      return {};
+    };
+    RETURN_IF_ERROR(ForEachRun(kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
+      for (Received& record : received) {
+        TopicRecord out;
+        out.topic = topic;
+        out.record.key = std::move(record.key);
+        out.record.value = std::move(record.value);
+        out.record.headers = {{"ce_specversion", "1.0"},
+                              {"ce_id", std::to_string(record.cursor.value())},
+                              {"ce_source", "/daicho/10/ledger"},
+                              {"ce_type", "jp.daicho.update.v1"},
+                              {"ce_time", "2026-11-23T09:12:03.123456+09:00"},
+                              {"content-type", "application/protobuf"}};
+        run.push_back(std::move(out));
+        if (run.size() == kRecordsPerAppend) RETURN_IF_ERROR(flush());
+      }
+      return {};
+    }));
+    if (!run.empty()) RETURN_IF_ERROR(flush());
+    Report("raw-append", appended, seconds, cpu);
+    return {};
+  }
+
+  Status ReadRaw() {
+    ResetPeakMemory();
+    std::uint64_t records = 0;
+    const Stopwatch watch;
+    const double cpu = CpuSeconds();
+    RETURN_IF_ERROR(ForEachRun(5'000, [&](std::vector<Received>& received) -> Status {
+      records += received.size();
+      return {};
+    }));
+    Report("raw-read", records, watch.Seconds(), CpuSeconds() - cpu);
+    return {};
+  }
+
+  Status Rebuild() {
+    ResetPeakMemory();
+    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead));
+    ProjectorOptions options;
+    options.prefecture = 10;
+    options.ledger = home_.ledger;
+    options.registrar_public_key = home_.registrar.public_key();
+    options.dir = work_ + "/rebuilt";
+    options.log = log_.get();
+    options.keys = keys.get();
+    const Stopwatch watch;
+    const double cpu = CpuSeconds();
+    ASSIGN_OR_RETURN(auto projector, Projector::Open(std::move(options)));
+    RETURN_IF_ERROR(projector->CatchUp());
+    RETURN_IF_ERROR(projector->store().Flush());
+    Report("rebuild", projector->position().value(), watch.Seconds(), CpuSeconds() - cpu);
+    ASSIGN_OR_RETURN(const Digest digest, projector->file().ContentDigest());
+    fmt::print("RESULT digest={} record_file_mib={}\n", ToHex(View(digest)),
+               projector->store().SizeBytes() >> 20);
+    return {};
+  }
+
+  std::string log_name_, notices_, work_;
+  Topics topics_{10};
+  SystemClock clock_;
+  Home home_;
+  std::unique_ptr<Log> log_;
+  std::map<std::string, Issuer> issuers_;
+  std::uint64_t events_ = 0;
+};
+
+}  // namespace
+}  // namespace daicho
+
+int main(int argc, char** argv) {
+  CLI::App app{"The way of a load, stage by stage"};
+  std::string log, notices, work;
+  app.add_option("--log", log)->required();
+  app.add_option("--notices", notices)->required();
+  app.add_option("--work", work)->required();
+  CLI11_PARSE(app, argc, argv);
+  const daicho::Status status = daicho::Pipeline(log, notices, work).Run();
+  if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
+  return status.ok() ? 0 : 1;
+}
