@@ -54,7 +54,7 @@ Result<v1::EntryLeaf> ParseLeaf(std::string_view bytes);
 // The key of the ratchet's step `step`, from the row's first key.
 Key256 RatchetKey(Key256 key, std::uint32_t steps);
 
-// nonce ‖ AES-256-GCM(salt ‖ payload), appended to a new part.
+// A sealed part: nonce ‖ AES-256-GCM(salt ‖ payload), the leaf as its AAD.
 std::string SealPart(const Key256& key, std::string_view leaf, std::string_view salt,
                      std::string_view payload);
 // The payload, checked against its commitment. Errors: kTampered, kErased for an empty part.
