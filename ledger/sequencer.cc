@@ -41,7 +41,7 @@ struct Judged {
 
 // What the committer appends and then stores.
 struct Batch {
-  std::vector<TopicRecord> records;  // entries first, then the receipts that speak of them
+  std::vector<TopicRecord> records;  // per submission its entries, then the receipts that speak of them
   std::size_t events = 0;
   std::size_t bytes = 0;
   StoreBatch state;
