@@ -3,8 +3,8 @@
 //
 //   daicho.toml          issuer
 //   keys/issuer.key      its private key
-//   ledger.pub.json      (optional) the ledger's public keys, pinned
-//   outbox/              what is on its way (consumers/submitter.h)
+//   issuer.pub           its public key, hex
+//   outbox/              what is on its way, and the ledger's keys (consumers/submitter.h)
 //   files/000041.json    the answer to file 41, once admitted
 #pragma once
 

@@ -96,7 +96,7 @@ struct Submitter::Impl {
   Result<v1::Receipt> Verify(const std::string& record) const {
     Key256 key = sequencer;
     if (!welcomed) {
-      // Trust on first use: the welcome names the key that signs it. `gateway init --ledger` pins it before.
+      // Trust on first use: the welcome names the key that signs it.
       v1::SignedReceipt envelope;
       v1::Receipt receipt;
       if (!envelope.ParseFromString(record) || !receipt.ParseFromString(envelope.receipt())) {

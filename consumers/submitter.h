@@ -2,10 +2,11 @@
 // and waits for the receipt. Used by municipal gateways and by the prefecture's own roles alike.
 //
 // State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
-//   state       size ‖ edge of the issuer's tree as last admitted, place in the receipt topic, the
-//               ledger's public keys
+//   state       place in the receipt topic, the ledger's name and public keys, edge of the issuer's tree
+//               as last admitted
 //   pending     the submission on its way, whole; removed when its receipt is there
-// One process at a time (a lock on `state`); one thread at a time.
+//   lock        held by the one process that submits
+// One thread at a time.
 #pragma once
 
 #include <functional>
@@ -34,7 +35,7 @@ class Submitter {
  public:
   // Errors: kUnavailable when another process submits for this issuer.
   static Result<std::unique_ptr<Submitter>> Open(SubmitterOptions options);
-  // For the registrar of a new ledger, who cannot be welcomed yet.
+  // For the registrar, who opens the ledger: no welcome is awaited, the keys are known.
   static Result<std::unique_ptr<Submitter>> OpenGenesis(SubmitterOptions options, const LedgerId& ledger,
                                                         const Key256& intake, const Key256& sequencer);
   ~Submitter();
