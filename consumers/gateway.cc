@@ -41,6 +41,22 @@ FileError ErrorOf(const v1::Violation& violation) {
   return out;
 }
 
+Result<LedgerPin> ReadPin(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const ordered_json document = ordered_json::parse(text, nullptr, false);
+  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
+    return Invalid(path + ": not a ledger's public part");
+  }
+  LedgerPin out;
+  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
+  ASSIGN_OR_RETURN(const std::string intake, FromHex(document.value("intake_public_key", "")));
+  ASSIGN_OR_RETURN(const std::string sequencer, FromHex(document.value("sequencer_public_key", "")));
+  ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
+  ASSIGN_OR_RETURN(out.intake, ToArray<32>(intake));
+  ASSIGN_OR_RETURN(out.sequencer, ToArray<32>(sequencer));
+  return out;
+}
+
 }  // namespace
 
 std::string FileAnswer::Json() const {
@@ -57,11 +73,17 @@ std::string FileAnswer::Json() const {
   return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer) {
+Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer,
+                             const std::string& ledger_file) {
   if (!IsValidMunicipalityCode(issuer)) return Invalid("issuer: not a municipality's code with its check digit");
   if (FileExists(dir + "/daicho.toml")) return Conflict(dir + " is a gateway's home already");
   RETURN_IF_ERROR(MakeDirectories(dir + "/keys"));
   RETURN_IF_ERROR(MakeDirectories(dir + "/files"));
+  if (!ledger_file.empty()) {
+    RETURN_IF_ERROR(ReadPin(ledger_file).status());
+    ASSIGN_OR_RETURN(const std::string pinned, ReadFile(ledger_file));
+    RETURN_IF_ERROR(WriteFileDurably(dir + "/ledger.pub.json", pinned, 0644));
+  }
   const SigningKey key = SigningKey::Generate();
   RETURN_IF_ERROR(WriteSigningKey(dir + "/keys/issuer.key", key));
   RETURN_IF_ERROR(WriteFileDurably(dir + "/issuer.pub", ToHex(View(key.public_key())) + "\n", 0644));
@@ -92,6 +114,9 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   ASSIGN_OR_RETURN(options.key, ReadSigningKey(dir + "/keys/issuer.key"));
   options.log = out->log_.get();
   options.clock = &out->clock_;
+  if (const std::string pinned = dir + "/ledger.pub.json"; FileExists(pinned)) {
+    ASSIGN_OR_RETURN(options.pin, ReadPin(pinned));
+  }
   options.on_receipt = [gateway = out.get()](const std::string& tag, const v1::Receipt& receipt) {
     return gateway->Keep(tag, receipt);
   };

@@ -3,8 +3,8 @@
 //
 //   daicho.toml          issuer
 //   keys/issuer.key      its private key
-//   ledger.pub.json      (optional) the ledger's public keys, pinned
-//   outbox/              what is on its way (consumers/submitter.h)
+//   issuer.pub           its public key, hex
+//   outbox/              what is on its way, and the ledger's keys (consumers/submitter.h)
 //   files/000041.json    the answer to file 41, once admitted
 #pragma once
 
@@ -30,7 +30,9 @@ struct FileAnswer {
 };
 
 // A new gateway home. Returns its public key. Errors: kInvalid (not a municipality's code), kConflict.
-Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer);
+// `ledger_file`: the ledger's ledger.pub.json, whose keys are pinned; empty: the ledger is trusted on first use.
+Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer,
+                             const std::string& ledger_file);
 
 class Gateway {
  public:

@@ -9,7 +9,10 @@
 //   node.sock             a running node listens here
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "events/crypto.h"
 #include "events/event.h"

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -53,7 +54,7 @@ struct Arguments {
   std::string home, log, kafka_config, roles = "sequencer,projector,records";
   int prefecture = 10;
   // gateway, issuer
-  std::string issuer, public_key, spool;
+  std::string issuer, public_key, ledger_file, spool;
   std::vector<std::string> files;
   // record
   std::string operator_id, operator_key, duty, purpose, terminal;
@@ -158,7 +159,7 @@ int Init(const Arguments& a) {
 }
 
 int GatewayInit(const Arguments& a) {
-  auto key = CreateGateway(a.home, a.issuer);
+  auto key = CreateGateway(a.home, a.issuer, a.ledger_file);
   if (!key.ok()) return Fail(key.status());
   fmt::print("{}\n", ToHex(View(*key)));
   return 0;
@@ -177,7 +178,9 @@ void PrintAnswer(const Arguments& a, const FileAnswer& answer) {
   fmt::print("\n");
   for (const FileError& error : answer.errors) {
     fmt::print("  {}行目 {} [{}] {}{}\n", error.line, error.field, error.rule, error.message,
-               error.expected ? fmt::format("（期待値 {}）", *error.expected) : "");
+               error.expected && error.message.find("期待値") == std::string::npos
+                   ? fmt::format("（期待値 {}）", *error.expected)
+                   : "");
   }
   std::cout.flush();
 }
@@ -451,7 +454,7 @@ int RunGenerate(const Arguments& a) {
 int Rebuild(const Arguments& a) {
   auto home = OpenHome(a.home);
   if (!home.ok()) return Fail(home.status());
-  if (SocketClient::Connect(home->Socket()).ok() && IsLocal(home->log)) {
+  if (SocketClient::Connect(home->Socket()).ok()) {
     return Fail(Unavailable("a node is serving this home; stop it before rebuilding"));
   }
   auto log = OpenLog(home->log, home->kafka_config);
@@ -504,6 +507,20 @@ int Rebuild(const Arguments& a) {
   return 0;
 }
 
+int ShowHelp(CLI::App& app, const std::vector<std::string>& path) {
+  CLI::App* shown = &app;
+  std::string before;
+  for (const std::string& name : path) {
+    const auto known = shown->get_subcommands([&](CLI::App* sub) { return sub->get_name() == name; });
+    if (known.empty()) return Fail(Invalid("no such command: " + name));
+    before += (before.empty() ? "" : " ") + shown->get_name();
+    shown = known.front();
+  }
+  shown->clear();  // what was parsed would narrow the text
+  std::cout << shown->help(before, CLI::AppFormatMode::Normal);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   Arguments a;
   int exit = 0;
@@ -532,6 +549,7 @@ int Main(int argc, char** argv) {
   CLI::App* gateway_init = command(gateway, "init", "市町村の鍵を作り、公開鍵を表示", GatewayInit);
   home(gateway_init);
   gateway_init->add_option("--issuer", a.issuer, "市町村コード（6桁）")->required();
+  gateway_init->add_option("--ledger", a.ledger_file, "台帳の ledger.pub.json（鍵を固定する）");
   CLI::App* send = command(gateway, "send", "通知ファイルを送り、受理の結果を表示", GatewaySend);
   home(send);
   log(send);
@@ -584,18 +602,8 @@ int Main(int argc, char** argv) {
   CLI::App* help = app.add_subcommand("help", "コマンドの説明");
   std::vector<std::string> help_of;
   help->add_option("command", help_of, "コマンド");
-  help->callback([&] {
-    CLI::App* sub = &app;
-    for (const std::string& name : help_of) {
-      const auto known = sub->get_subcommands([&](CLI::App* s) { return s->get_name() == name; });
-      if (known.empty()) {
-        exit = Fail(Invalid("no such command: " + name));
-        return;
-      }
-      sub = known.front();
-    }
-    std::cout << sub->help();
-  });
+  bool help_wanted = false;
+  help->callback([&] { help_wanted = true; });
 
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = 1; };
@@ -607,13 +615,14 @@ int Main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   }
-  return exit;
+  return help_wanted ? ShowHelp(app, help_of) : exit;
 }
 
 }  // namespace
 }  // namespace daicho
 
 int main(int argc, char** argv) {
+  ::umask(0077);  // stores and keys are this account's alone
   try {
     return daicho::Main(argc, argv);
   } catch (const std::exception& error) {

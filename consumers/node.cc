@@ -134,6 +134,7 @@ struct Node::Impl {
     o.dir = home.Path("outbox/" + o.issuer);
     o.prefecture = home.prefecture;
     o.key = key;
+    o.pin = LedgerPin{home.ledger, home.intake.public_key, home.receipts.public_key()};
     o.log = log.get();
     o.clock = &clock;
     return o;
@@ -212,9 +213,7 @@ node::Response Node::Answer(const node::Request& request) {
 
 Status Node::Administer(v1::EventKind kind, const std::string& payload) {
   const std::lock_guard lock(impl_->registrar_mutex);
-  ASSIGN_OR_RETURN(auto registrar,
-                   Submitter::OpenGenesis(impl_->OutboxOf("registrar", impl_->home.registrar), impl_->home.ledger,
-                                          impl_->home.intake.public_key, impl_->home.receipts.public_key()));
+  ASSIGN_OR_RETURN(auto registrar, Submitter::Open(impl_->OutboxOf("registrar", impl_->home.registrar)));
   DraftEvent event;
   event.kind = kind;
   event.retention = v1::RETENTION_CLASS_ADMINISTRATION;

@@ -5,6 +5,7 @@
 //   records     answers readings, each of which is an event before its answer leaves (needs projector)
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>

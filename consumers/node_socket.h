@@ -1,5 +1,5 @@
 // The Unix socket of a running node: how other commands, gateways included, reach the stores that belong
-// to one process. A local gateway sees only its inbox and its receipts through it.
+// to one process. Of the log it lets through appends to inboxes, reading of receipts and bounds, for any issuer.
 #pragma once
 
 #include <functional>

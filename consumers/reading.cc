@@ -101,6 +101,9 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   std::optional<Date> on = ParseDate(request.on_date());
   if (!request.on_date().empty() && !on) return Invalid("on: not a date");
 
+  const std::optional<Date> day = ParseDate(request.date());
+  if (request.as_of_case() == v1::ReadRequest::kDate && !day) return Invalid("as-of: not a date");
+
   v1::SearchPerformed event;
   event.set_operator_id(request.operator_id());
   event.set_duty(request.duty());
@@ -118,20 +121,22 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   if (admitted.ok()) {
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
     const std::uint64_t applied = options_.projector->position().value();
-    Position at(applied == 0 ? 0 : applied - 1);
+    Result<Position> at = Position(applied == 0 ? 0 : applied - 1);
     if (request.as_of_case() == v1::ReadRequest::kPosition) {
-      if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
+      if (request.position() > at->value()) return Invalid("position: the ledger is not that long yet");
       at = Position(request.position());
-    } else if (request.as_of_case() == v1::ReadRequest::kDate) {
-      const std::optional<Date> day = ParseDate(request.date());
-      if (!day) return Invalid("as-of: not a date");
-      ASSIGN_OR_RETURN(at, options_.projector->file().AtEndOf(*day));
+    } else if (day) {
+      at = options_.projector->file().AtEndOf(*day);
       if (!on) on = day;
     }
     if (!on) on = JapanDate(options_.clock->Now());
-    event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
-    found = Evaluate(request, at, *on);
+    if (at.ok()) {
+      event.set_evaluated_at(at->value());
+      found = Evaluate(request, *at, *on);
+    } else {
+      found = at.status();
+    }
     if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
   }
   if (found.ok()) event.set_result_count(found->count);

@@ -29,8 +29,9 @@ class Reading {
   explicit Reading(ReadingOptions options) : options_(std::move(options)) {}
 
   // `request`: a v1::ReadRequest, signed by its operator over "daicho/read/1\n" ‖ request. Returns JSON lines,
-  // one per version. Errors: kInvalid (unreadable; not recorded, for nobody is known to have asked), kDenied and
-  // kNotFound (recorded), kUnavailable when the event could not be recorded: nothing is shown then.
+  // one per version. Errors: kInvalid (unreadable, or as of what does not exist; not recorded), kDenied
+  // (recorded), kNotFound (recorded, but for a day before the ledger began), kUnavailable when the event could
+  // not be recorded: nothing is shown then.
   // Thread-safe.
   Result<std::string> Read(const std::string& request, const std::string& signature);
 
@@ -42,7 +43,7 @@ class Reading {
 
   ReadingOptions options_;
   std::mutex mutex_;
-  std::map<std::string, TimeMicros> nonces_;  // of the last kRequestLife; guarded by mutex_
+  std::map<std::string, TimeMicros> nonces_;  // of the last 2 × kRequestLife; guarded by mutex_
 };
 
 // One line of `record --json`.

@@ -39,9 +39,14 @@ struct Submitter::Impl {
       return Unavailable("another process submits for issuer " + options.issuer);
     }
     auto state = ReadFile(Path("state"));
-    if (state.status().code() == Code::kNotFound) return {};
-    RETURN_IF_ERROR(state.status());
-    return Decode(*state);
+    if (state.ok()) return Decode(*state);
+    if (state.status().code() != Code::kNotFound) return state.status();
+    if (!options.pin) return {};
+    ledger = options.pin->ledger;
+    intake = options.pin->intake;
+    sequencer = options.pin->sequencer;
+    welcomed = true;
+    return Save();
   }
 
   // receipts_from(8) ‖ ledger(16) ‖ intake(32) ‖ sequencer(32) ‖ edge
@@ -96,7 +101,7 @@ struct Submitter::Impl {
   Result<v1::Receipt> Verify(const std::string& record) const {
     Key256 key = sequencer;
     if (!welcomed) {
-      // Trust on first use: the welcome names the key that signs it. `gateway init --ledger` pins it before.
+      // Trust on first use: the welcome names the key that signs it.
       v1::SignedReceipt envelope;
       v1::Receipt receipt;
       if (!envelope.ParseFromString(record) || !receipt.ParseFromString(envelope.receipt())) {
@@ -200,20 +205,6 @@ Result<std::unique_ptr<Submitter>> Submitter::Open(SubmitterOptions options) {
   impl->options = std::move(options);
   RETURN_IF_ERROR(impl->Open());
   return std::unique_ptr<Submitter>(new Submitter(std::move(impl)));
-}
-
-Result<std::unique_ptr<Submitter>> Submitter::OpenGenesis(SubmitterOptions options, const LedgerId& ledger,
-                                                          const Key256& intake, const Key256& sequencer) {
-  ASSIGN_OR_RETURN(auto out, Open(std::move(options)));
-  Impl& impl = *out->impl_;
-  if (!impl.welcomed) {
-    impl.ledger = ledger;
-    impl.intake = intake;
-    impl.sequencer = sequencer;
-    impl.welcomed = true;
-    RETURN_IF_ERROR(impl.Save());
-  }
-  return out;
 }
 
 Result<std::optional<v1::Receipt>> Submitter::SettlePending() {

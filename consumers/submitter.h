@@ -2,20 +2,29 @@
 // and waits for the receipt. Used by municipal gateways and by the prefecture's own roles alike.
 //
 // State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
-//   state       size ‖ edge of the issuer's tree as last admitted, place in the receipt topic, the
-//               ledger's public keys
+//   state       place in the receipt topic, the ledger's name and public keys, edge of the issuer's tree
+//               as last admitted
 //   pending     the submission on its way, whole; removed when its receipt is there
-// One process at a time (a lock on `state`); one thread at a time.
+//   lock        held by the one process that submits
+// One thread at a time.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "events/clock.h"
 #include "events/event.h"
 #include "ledger/log.h"
 
 namespace daicho {
+
+// What an issuer must know of the ledger it submits to.
+struct LedgerPin {
+  LedgerId ledger{};
+  Key256 intake{};
+  Key256 sequencer{};
+};
 
 struct SubmitterOptions {
   std::string dir;
@@ -24,6 +33,8 @@ struct SubmitterOptions {
   SigningKey key;
   Log* log = nullptr;            // borrowed
   const Clock* clock = nullptr;  // borrowed
+  // Without it the welcome in the receipt topic is trusted on first use.
+  std::optional<LedgerPin> pin;
   std::chrono::milliseconds receipt_wait{60'000};
   // Called with the tag given to Submit before the submission counts as settled; after a crash it may be
   // called again for the same receipt. May be empty.
@@ -34,9 +45,6 @@ class Submitter {
  public:
   // Errors: kUnavailable when another process submits for this issuer.
   static Result<std::unique_ptr<Submitter>> Open(SubmitterOptions options);
-  // For the registrar of a new ledger, who cannot be welcomed yet.
-  static Result<std::unique_ptr<Submitter>> OpenGenesis(SubmitterOptions options, const LedgerId& ledger,
-                                                        const Key256& intake, const Key256& sequencer);
   ~Submitter();
 
   // Submits events in order as one submission and returns its verified receipt, also when it was rejected.

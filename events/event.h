@@ -25,6 +25,7 @@ inline constexpr std::uint32_t kReceiptVersion = 1;
 inline constexpr std::size_t kEventsPerSubmissionMax = 10'000;
 inline constexpr std::size_t kPartsPerEventMax = 64;
 inline constexpr std::size_t kPartBytesMax = 4u << 20;
+inline constexpr std::size_t kEventBytesMax = 16u << 20;  // all parts; its entry fits a record with room to spare
 
 // SHA-256("daicho/commitment/1\n" ‖ salt ‖ payload): hides the payload as long as the salt is unknown.
 Digest Commit(std::string_view salt, std::string_view payload);
@@ -65,7 +66,7 @@ Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& out);
 // The key of the ratchet's step `step`, from the row's first key.
 Key256 RatchetKey(Key256 key, std::uint32_t steps);
 
-// nonce ‖ AES-256-GCM(salt ‖ payload), appended to a new part.
+// A sealed part: nonce ‖ AES-256-GCM(salt ‖ payload), the leaf as its AAD.
 std::string SealPart(const Key256& key, std::string_view leaf, std::string_view salt,
                      std::string_view payload);
 // The payload, checked against its commitment. Errors: kTampered, kErased for an empty part.

@@ -51,6 +51,10 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload) {
       name = issuer.issuer();
       if (issuer.role() == v1::ISSUER_ROLE_UNSPECIFIED) return Invalid("role: missing");
       if (issuers_.contains(name)) return Invalid("issuer: registered already");
+      if (name.empty() || name.size() > 32 ||
+          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") != std::string::npos) {
+        return Invalid("issuer: 1 to 32 of a-z, 0-9, dot and hyphen");
+      }
       if (issuer.role() == v1::ISSUER_ROLE_MUNICIPALITY && !IsValidMunicipalityCode(name)) {
         return Invalid("issuer: not a municipality's code");
       }
@@ -78,8 +82,17 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload) {
       roles_[name] = std::move(role);
       break;
     }
-    default:
+    case v1::EVENT_KIND_SCHEMA_REGISTERED: {
+      // Kept in the ledger for whoever reads it decades later; nothing here acts on it.
+      ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
+      if (schema.sha256() != View(Sha256Of({schema.file_descriptor_set()}))) {
+        return Invalid("sha256: not the schema's");
+      }
       return {};
+    }
+    default:
+      // Deny by default: an administration this version does not carry out would be admitted and ignored.
+      return Unsupported("this version does not carry out events of this kind");
   }
   unsaved_[std::to_string(kind) + "/" + name] = payload;
   return {};

@@ -40,8 +40,8 @@ struct OperatorState {
 // What the administration's events have set, as of a position.
 class Registry {
  public:
-  // Requires: a clear payload of an admitted event of that kind. Other kinds are ignored.
-  // Errors: kInvalid, when the payload breaks a rule; nothing is changed then.
+  // `payload`: the clear part of an event of that kind. Errors: kInvalid when it breaks a rule, kUnsupported for a
+  // kind that this version does not carry out; nothing is changed then.
   Status Apply(v1::EventKind kind, const std::string& payload);
   const v1::LedgerOpened& ledger() const { return ledger_; }
   const std::map<std::string, v1::IssuerRegistered>& issuers() const { return issuers_; }

@@ -41,7 +41,7 @@ struct Judged {
 
 // What the committer appends and then stores.
 struct Batch {
-  std::vector<TopicRecord> records;  // entries first, then the receipts that speak of them
+  std::vector<TopicRecord> records;  // per submission its entries, then the receipts that speak of them
   std::deque<std::string> texts;     // what their headers refer to
   std::size_t events = 0;
   std::size_t bytes = 0;
@@ -255,7 +255,7 @@ struct Sequencer::Impl {
           const auto& [issuer, from] = to_assign.front();
           auto source = reader.Assign(topics.Inbox(issuer), from);
           if (!source.ok()) {
-            failure = source.status();
+            if (failure.ok()) failure = source.status();
             changed.notify_all();
             return;
           }
@@ -391,6 +391,15 @@ struct Sequencer::Impl {
         refuse(SubmissionViolation("header.kind", "authority", "この発行者には許されない種別です"));
         continue;
       }
+      const bool opens = event.header.kind() == v1::EVENT_KIND_LEDGER_OPENED;
+      if (opens != (replay.next_position() == Position(0) && item == 0)) {
+        refuse(SubmissionViolation("header.kind", "opening", "台帳の開設は最初の一度だけです"));
+        continue;
+      }
+      if (opens && !OpensThisLedger(event.parts[0].payload())) {
+        refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
+        continue;
+      }
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload()); !status.ok()) {
@@ -416,6 +425,13 @@ struct Sequencer::Impl {
       }
     }
     return {};
+  }
+
+  bool OpensThisLedger(const std::string& payload) const {
+    v1::LedgerOpened opened;
+    return opened.ParseFromString(payload) && opened.ledger() == View(options.ledger) &&
+           opened.prefecture() == static_cast<std::uint32_t>(options.prefecture) &&
+           opened.registrar_public_key() == View(options.registrar_public_key);
   }
 
   Status Admit(Arrival& arrival, const std::vector<Judged>& judged, v1::Receipt& receipt);
@@ -644,16 +660,22 @@ Result<std::unique_ptr<Sequencer>> Sequencer::Open(SequencerOptions options) {
 }
 
 Status Sequencer::Run(std::stop_token stop) {
-  for (int failures = 0; !stop.stop_requested();) {
+  int failures = 0;
+  for (bool current = true; !stop.stop_requested();) {
     const std::uint64_t before = impl_->committed_position;
-    Status status = impl_->Session(stop);
-    if (status.ok()) break;
-    if (!status.retriable()) return status;
-    // The outcome of the last append is unknown: only the log knows. Read it back and go on from there.
-    failures = impl_->committed_position > before ? 1 : failures + 1;
-    if (failures > 10) return status.With("gave up after 10 attempts");
-    std::this_thread::sleep_for(milliseconds(100 * failures));
-    if (Status recovered = impl_->Recover(); !recovered.ok() && !recovered.retriable()) return recovered;
+    // After an unknown outcome only the log knows what is true: nothing is judged before it was read back.
+    Status status = current ? impl_->Session(stop) : impl_->Recover();
+    if (status.ok() && current) break;
+    if (!status.ok() && !status.retriable()) return status;
+    if (!status.ok()) {
+      failures = impl_->committed_position > before ? 1 : failures + 1;
+      const auto pause = std::min(milliseconds(100) * failures, milliseconds(5'000));
+      const auto until = std::chrono::steady_clock::now() + pause;
+      while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(milliseconds(50));
+      }
+    }
+    current = status.ok();
   }
   return impl_->store->Flush();
 }

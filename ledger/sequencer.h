@@ -38,7 +38,7 @@ struct SequencerOptions {
   Log* log = nullptr;
   KeyStore* keys = nullptr;
   const Clock* clock = nullptr;
-  // A batch is committed when the one before has landed, or at the latest at this size.
+  // A batch is committed when the one before has landed; at this size it takes no further submission.
   std::size_t batch_events_max = 20'000;
   std::size_t batch_bytes_max = 48u << 20;
 };

@@ -91,6 +91,7 @@ class Preparer {
     if (draft.parts_size() != out.header.commitments_size()) {
       return Break(item, "parts", "count", "内容の数がヘッダと一致しません");
     }
+    if (draft.ByteSizeLong() > kEventBytesMax) return Break(item, "parts", "size", "内容の大きさが範囲外です");
     for (int i = 0; i < draft.parts_size(); ++i) {
       v1::DraftPart& part = *draft.mutable_parts(i);
       if (part.salt().size() != sizeof(Salt) || part.payload().size() > kPartBytesMax ||
