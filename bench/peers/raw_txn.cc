@@ -1,7 +1,7 @@
 // raw_txn: what librdkafka alone does with a ledger's records, as the ceiling for KafkaLog.
 //
 //   raw_txn generate FILE EVENTS          stand-ins for ledger entries, the same for everyone
-//   raw_txn create TOPIC [PARTITIONS]
+//   raw_txn create TOPIC [PARTITIONS [NAME=VALUE…]]
 //   raw_txn write FILE TOPIC [NAME=VALUE…]     transactions of --per events, one after the other
 //   raw_txn read TOPIC EVENTS [NAME=VALUE…]    read_committed, from the beginning
 //
@@ -340,6 +340,7 @@ int main(int argc, char** argv) {
   CLI::App* const create = app.add_subcommand("create");
   create->add_option("TOPIC", topic)->required();
   create->add_option("PARTITIONS", partitions);
+  create->add_option("SETTINGS", settings);
 
   CLI::App* const write = app.add_subcommand("write");
   write->add_option("--per", per, "events in a transaction")->check(CLI::PositiveNumber);
@@ -354,7 +355,7 @@ int main(int argc, char** argv) {
 
   CLI11_PARSE(app, argc, argv);
   if (*generate) Generate(file, events);
-  if (*create) Create(Merge({}, brokers, {}), topic, partitions);
+  if (*create) Create(Merge({}, brokers, settings), topic, partitions);
   if (*write) Write(Merge(kWriteDefaults, brokers, settings), file, topic, per);
   if (*read) ReadBack(Merge(kReadDefaults, brokers, settings), topic, events);
   return 0;
