@@ -218,8 +218,8 @@ class Scan {
     }
   }
 
-  // Named by a CMakeLists.txt of its folder or of one above, as "name.cc" or as the first argument
-  // of a function of ours: daicho_test(name …).
+  // Named by a CMakeLists.txt of its folder or of one above, as "name.cc" or through a function of
+  // ours: daicho_test(name …) builds name.cc, daicho_fuzz(name …) builds name_fuzz.cc.
   void CheckBuilt(const std::string& path) {
     for (fs::path folder = fs::path(path).parent_path();; folder = folder.parent_path()) {
       const fs::path lists = root_ / folder / "CMakeLists.txt";
@@ -234,10 +234,12 @@ class Scan {
     const auto [known, fresh] = built_.try_emplace(lists.string());
     if (!fresh) return known->second;
     static const std::regex comment(R"(#[^\n]*)");
-    static const std::regex named(R"(daicho_\w+\s*\(\s*([\w/.-]+)|([\w/.-]+\.cc)\b)");
+    static const std::regex named(R"((daicho_\w+)\s*\(\s*([\w/.-]+)|([\w/.-]+\.cc)\b)");
     const std::string text = std::regex_replace(Read(lists), comment, "");
     for (std::sregex_iterator it(text.begin(), text.end(), named), end; it != end; ++it) {
-      known->second.insert((*it)[1].matched ? (*it)[1].str() + ".cc" : (*it)[2].str());
+      const std::smatch& match = *it;
+      const std::string suffix = match[1] == "daicho_fuzz" ? "_fuzz.cc" : ".cc";
+      known->second.insert(match[3].matched ? match[3].str() : match[2].str() + suffix);
     }
     return known->second;
   }
@@ -365,6 +367,8 @@ TEST_F(PlantedStructure, FindsASourceThatNothingBuilds) {
   Write("consumers/CMakeLists.txt", "target_sources(x PRIVATE web/page.cc)\n");
   Write("consumers/web/page.cc", "");
   Write("consumers/web/lost.cc", "");
+  Write("tests/fuzz/CMakeLists.txt", "daicho_fuzz(entry daicho::events)\n");
+  Write("tests/fuzz/entry_fuzz.cc", "");
   EXPECT_EQ(Violations(),
             "consumers/web/lost.cc: built by no CMakeLists.txt\n"
             "tests/lost_test.cc: built by no CMakeLists.txt\n");
