@@ -118,10 +118,10 @@ class Run:
             for old in self.sockets():
                 old.unlink()
             log = open(self.home / "serve.log", "ab")
-            # A session of its own: Ctrl-C reaches it through stop(), once.
+            # In a process group of its own: Ctrl-C reaches it through stop(), once.
             self.server = subprocess.Popen(
                 [DAICHO, "serve", "--home", self.node, "--listen", self.options.listen],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
             deadline = time.monotonic() + READY_SECONDS_MAX
             while not self.sockets():
                 if self.server.poll() is not None or time.monotonic() > deadline:
