@@ -44,19 +44,23 @@ stop_pid() {
 # Whether PID runs; one that has ended and that nobody has waited for does not.
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 
-# fetch_jars FOLDER DIR: the jars that FOLDER/pom.xml pins, in DIR, each with the SHA-256 that
-# FOLDER/jars.sha256 lists, and no others. Goes to the network only when DIR lacks them.
+# fetch_jars FOLDER: prints a directory with the jars that FOLDER/pom.xml pins, each with the SHA-256 that
+# FOLDER/jars.sha256 lists, and no others. Goes to the network only the first time.
 fetch_jars() {
-  local folder=$1 dir=$2
-  mkdir -p "$(dirname "$dir")"
+  local folder=$1 list dir
+  list=$(sha256sum "$folder/jars.sha256")
+  dir=$CACHE/jars/${list:0:16}
+  mkdir -p "$CACHE/jars"
   (
     flock 9
-    if jars_match "$folder" "$dir"; then exit; fi
-    rm -rf "$dir" "$dir.new"
-    download_jars "$folder" "$dir.new" || die "cannot fetch the jars that ${folder#"$ROOT/"}/pom.xml names"
-    jars_match "$folder" "$dir.new" || die "these jars are not those of ${folder#"$ROOT/"}/jars.sha256: $dir.new"
-    mv "$dir.new" "$dir"
-  ) 9>"$dir.lock"
+    if ! jars_match "$folder" "$dir"; then
+      rm -rf "$dir" "$dir.new"
+      download_jars "$folder" "$dir.new" || die "cannot fetch the jars that ${folder#"$ROOT/"}/pom.xml names"
+      jars_match "$folder" "$dir.new" || die "these jars are not those of ${folder#"$ROOT/"}/jars.sha256: $dir.new"
+      mv "$dir.new" "$dir"
+    fi
+  ) 9>"$CACHE/jars/lock"
+  echo "$dir"
 }
 
 # pin_jars FOLDER: writes FOLDER/jars.sha256 anew, after its pom.xml has changed.

@@ -100,12 +100,15 @@ class Run:
 
     def found(self, issuers):
         """The prefecture's node, the municipalities' gateways, and the keys that make them issuers."""
-        with stage(f"a node and {len(issuers)} gateways, each with its own key"):
+        with stage("a new ledger"):
             daicho("init", "--home", self.node, "--prefecture", "10", "--log", self.log)
+        self.serve()
+        with stage(f"{len(issuers)} gateways, each with its own key"):
             for issuer in issuers:
                 public_key = self.gateway(issuer).with_suffix(".pub")
                 public_key.parent.mkdir(exist_ok=True)
-                public_key.write_text(daicho("gateway", "init", "--home", self.gateway(issuer), "--issuer", issuer))
+                public_key.write_text(daicho("gateway", "init", "--home", self.gateway(issuer), "--issuer", issuer,
+                                             "--ledger", self.node / "ledger.pub.json"))
                 daicho("issuer", "add", "--home", self.node, "--issuer", issuer, "--public-key", public_key)
 
     def gateway(self, issuer):
@@ -118,10 +121,10 @@ class Run:
             for old in self.sockets():
                 old.unlink()
             log = open(self.home / "serve.log", "ab")
-            # A session of its own: Ctrl-C reaches it through stop(), once.
+            # In a process group of its own: Ctrl-C reaches it through stop(), once.
             self.server = subprocess.Popen(
-                [DAICHO, "serve", "--home", self.node, "--listen", self.options.listen],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                [DAICHO, "serve", "--home", self.node],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
             deadline = time.monotonic() + READY_SECONDS_MAX
             while not self.sockets():
                 if self.server.poll() is not None or time.monotonic() > deadline:
@@ -191,7 +194,6 @@ class Run:
         manifest = self.manifest()
         issuers = sorted({file.name.split("-")[0] for file in self.notices.rglob("*.ndjson")})
         self.found(issuers)
-        self.serve()
         with stage(f"send {manifest['final']['notices']:,} notices in {len(manifest['rounds'])} rounds"):
             seconds = self.load(manifest["rounds"])
         with stage("record file catches up"):
@@ -209,7 +211,7 @@ class Run:
     def show(self):
         status, manifest = self.catch_up(), self.manifest()
         load = json.loads(self.loaded.read_text())
-        final, records, checkpoint = manifest["final"], status["record_file"], status["checkpoint"]
+        final, records = manifest["final"], status["record_file"]
         example = manifest["examples"][0]
         who = ["--operator", "op1", "--operator-key", self.node / "operators/op1.key", "--duty", "5-1"]
         record = ["record", "--home", self.node, *who, "--resident-code", example["resident_code"], "--history"]
@@ -223,8 +225,8 @@ Daichō now keeps the record file of prefecture {status["prefecture"]}, in {stat
 
   {load["issuers"]} municipalities sent {final["notices"]:,} notices in {final["files"]:,} files, {len(manifest["rounds"])} rounds
   {load["seconds"]:.1f} s from the first to the last receipt: {final["notices"] / max(load["seconds"], 1e-9):,.0f} notices/s, signed, checked, sealed and ordered
-  {status["size"]:,} entries in the ledger; checkpoint over {checkpoint["size"]:,}, root {checkpoint["root"]}
-  {records["residents"]:,} residents and {records["removed"]:,} removed records; state digest {records["digest"]}
+  {status["size"]:,} entries in the ledger, every one verified again on its way into the record file
+  {records["residents"]:,} residents and {records["removed"]:,} removed; digest of all versions {records["digest"]}
 
 One resident ({example["description"]}), every version that the ledger has kept:
 """)
@@ -232,11 +234,11 @@ One resident ({example["description"]}), every version that the ledger has kept:
         print("\nLook further" + (":" if not self.options.once else ", after ./ops/run has started it again:"))
         print(line("status", "--home", self.node))
         print(line(*record))
-        print(line("search", "--home", self.node, *who, "--kana", "さとう"))
-        print(line("audit", "verify", "--log", self.log))
+        print(line(*record[:-1], "--on", "令和6年1月1日") + "    what held on that day")
+        print(line("rebuild", "--home", self.node) + "    the record file anew from the ledger (stop the node first)")
         for other in manifest["examples"][1:]:
             print(f"  --resident-code {other['resident_code']}  {other['description']}")
-        print(f"  https://{self.options.listen}/ is the terminal; {relative(self.home / 'serve.log')} what the node said")
+        print(f"  {relative(self.home / 'serve.log')}    what the node said")
         sys.stdout.flush()
 
     def compare(self):
@@ -281,7 +283,6 @@ def main():
     parser.add_argument("--residents", type=int, default=20_000)
     parser.add_argument("--home", type=pathlib.Path, default=ROOT / "home")
     parser.add_argument("--fresh", action="store_true")
-    parser.add_argument("--listen", default="127.0.0.1:8443")
     run = Run(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

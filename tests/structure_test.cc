@@ -43,7 +43,7 @@ struct Door {
 const std::vector<Door>& Doors() {
   static const std::vector<Door> doors = {
       {"OpenSSL", std::regex(R"(<openssl/)"), {"events/crypto"}, true},
-      {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc"}, true},
+      {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc", "ledger/store_check.cc"}, true},
       {"librdkafka", std::regex(R"(<librdkafka/)"), {"ledger/kafka_log.cc"}, true},
       {"the clock",
        std::regex(
@@ -52,8 +52,8 @@ const std::vector<Door>& Doors() {
        {"events/clock"},
        false},
       {"randomness",
-       std::regex(R"(\b(random_device|getrandom|getentropy|arc4random\w*|s?rand|random)\s*\()"
-                  R"(|\brandom_device\b|\bRAND_\w+)"),
+       std::regex(R"(\b(rand|random)\s*\(\s*\)|\brandom_device\b|\bRAND_\w+)"
+                  R"(|\b(srand|srandom|getrandom|getentropy|arc4random\w*)\s*\()"),
        {"events/crypto"},
        false},
   };
@@ -218,8 +218,8 @@ class Scan {
     }
   }
 
-  // Named by a CMakeLists.txt of its folder or of one above, as "name.cc" or as the first argument
-  // of a function of ours: daicho_test(name …).
+  // Named by a CMakeLists.txt of its folder or of one above, as "name.cc" or through a function of
+  // ours: daicho_test(name …) builds name.cc, daicho_fuzz(name …) builds name_fuzz.cc.
   void CheckBuilt(const std::string& path) {
     for (fs::path folder = fs::path(path).parent_path();; folder = folder.parent_path()) {
       const fs::path lists = root_ / folder / "CMakeLists.txt";
@@ -234,10 +234,12 @@ class Scan {
     const auto [known, fresh] = built_.try_emplace(lists.string());
     if (!fresh) return known->second;
     static const std::regex comment(R"(#[^\n]*)");
-    static const std::regex named(R"(daicho_\w+\s*\(\s*([\w/.-]+)|([\w/.-]+\.cc)\b)");
+    static const std::regex named(R"((daicho_\w+)\s*\(\s*([\w/.-]+)|([\w/.-]+\.cc)\b)");
     const std::string text = std::regex_replace(Read(lists), comment, "");
     for (std::sregex_iterator it(text.begin(), text.end(), named), end; it != end; ++it) {
-      known->second.insert((*it)[1].matched ? (*it)[1].str() + ".cc" : (*it)[2].str());
+      const std::smatch& match = *it;
+      const std::string suffix = match[1] == "daicho_fuzz" ? "_fuzz.cc" : ".cc";
+      known->second.insert(match[3].matched ? match[3].str() : match[2].str() + suffix);
     }
     return known->second;
   }
@@ -345,7 +347,8 @@ TEST_F(PlantedStructure, FindsTheClockOutsideItsHome) {
 
 TEST_F(PlantedStructure, FindsRandomnessOutsideItsHome) {
   Write("consumers/a.h",
-        "std::random_device d;\nint b = rand();\nint c = RAND_bytes(p, n);\nint operand(int);\n");
+        "std::random_device d;\nint b = rand();\nint c = RAND_bytes(p, n);\nint operand(); Random "
+        "random(seed);\n");
   EXPECT_EQ(Violations(),
             "consumers/a.h:1: uses randomness, whose door is events/crypto\n"
             "consumers/a.h:2: uses randomness, whose door is events/crypto\n"
@@ -365,6 +368,8 @@ TEST_F(PlantedStructure, FindsASourceThatNothingBuilds) {
   Write("consumers/CMakeLists.txt", "target_sources(x PRIVATE web/page.cc)\n");
   Write("consumers/web/page.cc", "");
   Write("consumers/web/lost.cc", "");
+  Write("tests/fuzz/CMakeLists.txt", "daicho_fuzz(entry daicho::events)\n");
+  Write("tests/fuzz/entry_fuzz.cc", "");
   EXPECT_EQ(Violations(),
             "consumers/web/lost.cc: built by no CMakeLists.txt\n"
             "tests/lost_test.cc: built by no CMakeLists.txt\n");

@@ -1,12 +1,22 @@
-"""answers.py PORT: exit 0 once a broker on 127.0.0.1:PORT lists itself as alive.
+"""answers.py PORT [TLSDIR]: exit 0 once a broker on 127.0.0.1:PORT lists itself as alive.
 
 A port that accepts is not enough: until the controller has admitted the broker, no topic can be made.
 Asks for metadata about no topic (Metadata, version 1) and looks at the number of live brokers.
 """
 
 import socket
+import ssl
 import struct
 import sys
+
+
+def connect(port, tls):
+    sock = socket.create_connection(("127.0.0.1", port), timeout=2)
+    if not tls:
+        return sock
+    context = ssl.create_default_context(cafile=f"{tls}/ca.pem")
+    context.load_cert_chain(f"{tls}/admin.pem")
+    return context.wrap_socket(sock, server_hostname="127.0.0.1")
 
 
 def exactly(sock, count):
@@ -22,7 +32,7 @@ def exactly(sock, count):
 client = b"daicho-ops"
 request = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
 try:
-    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as sock:
+    with connect(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "") as sock:
         sock.sendall(struct.pack(">i", len(request)) + request)
         answer = exactly(sock, struct.unpack(">i", exactly(sock, 4))[0])
     correlation, brokers = struct.unpack(">ii", answer[:8])
