@@ -1,17 +1,12 @@
 #include "ledger/state_overlay.h"
 
+#include <algorithm>
+
 namespace daicho {
 
 Result<std::optional<std::string>> StateOverlay::Get(Family family, const std::string& key) const {
-  const std::string name = Name(family, key);
-  std::shared_ptr<const Changes> in_flight;
-  {
-    const std::lock_guard lock(mutex_);
-    in_flight = in_flight_;
-  }
-  for (const Changes* layer : {&submission_, &batch_, in_flight.get()}) {
-    if (layer == nullptr) continue;
-    if (const auto found = layer->find(name); found != layer->end()) return found->second;
+  if (const auto found = changes_.find(Name(family, key)); found != changes_.end()) {
+    return std::optional(found->second.value);
   }
   auto stored = store_.Get(family, key);
   if (stored.ok()) return std::optional(std::move(*stored));
@@ -20,50 +15,55 @@ Result<std::optional<std::string>> StateOverlay::Get(Family family, const std::s
 }
 
 void StateOverlay::Put(Family family, const std::string& key, std::string value) {
-  submission_[Name(family, key)] = std::move(value);
-}
-
-void StateOverlay::Delete(Family family, const std::string& key) {
-  submission_[Name(family, key)] = std::nullopt;
+  std::string name = Name(family, key);
+  Change change{std::move(value), sealed_ + 1};
+  const auto [at, added] = changes_.try_emplace(name, Change());
+  submission_.push_back({std::move(name), added ? std::nullopt : std::optional(std::move(at->second))});
+  at->second = std::move(change);
 }
 
 void StateOverlay::Keep() {
-  for (auto it = submission_.begin(); it != submission_.end();) {
-    auto node = submission_.extract(it++);
-    batch_.erase(node.key());
-    batch_.insert(std::move(node));
-  }
+  for (Undo& undo : submission_) batch_.push_back(std::move(undo.name));
+  submission_.clear();
 }
 
-void StateOverlay::Drop() { submission_.clear(); }
-
-StoreBatch StateOverlay::Seal() {
-  CHECK(submission_.empty());
-  StoreBatch out;
-  for (const auto& [name, value] : batch_) {
-    const auto family = static_cast<Family>(static_cast<unsigned char>(name[0]));
-    if (value) {
-      out.Put(family, std::string_view(name).substr(1), *value);
+void StateOverlay::Drop() {
+  for (auto undo = submission_.rbegin(); undo != submission_.rend(); ++undo) {
+    if (undo->before) {
+      changes_[undo->name] = std::move(*undo->before);
     } else {
-      out.Delete(family, std::string_view(name).substr(1));
+      changes_.erase(undo->name);
     }
   }
-  auto sealed = std::make_shared<const Changes>(std::move(batch_));
+  submission_.clear();
+}
+
+StoreBatch StateOverlay::Seal() {
+  CHECK(submission_.empty() && landed_ == sealed_);
+  // What landed is read from the store from here on, unless a later batch changed it again.
+  for (const std::string& name : in_flight_) {
+    if (const auto at = changes_.find(name); at != changes_.end() && at->second.batch <= sealed_) {
+      changes_.erase(at);
+    }
+  }
+  std::sort(batch_.begin(), batch_.end());
+  batch_.erase(std::unique(batch_.begin(), batch_.end()), batch_.end());
+  StoreBatch out;
+  for (const std::string& name : batch_) {
+    out.Put(static_cast<Family>(static_cast<unsigned char>(name[0])), std::string_view(name).substr(1),
+            changes_.at(name).value);
+  }
+  in_flight_ = std::move(batch_);
   batch_.clear();
-  const std::lock_guard lock(mutex_);
-  CHECK(in_flight_ == nullptr);
-  in_flight_ = std::move(sealed);
+  ++sealed_;
   return out;
 }
 
-void StateOverlay::Land() {
-  const std::lock_guard lock(mutex_);
-  in_flight_ = nullptr;
-}
-
 void StateOverlay::Reset() {
+  changes_.clear();
   submission_.clear();
   batch_.clear();
+  in_flight_.clear();
   Land();
 }
 

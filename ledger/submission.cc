@@ -91,10 +91,11 @@ class Preparer {
     if (draft.parts_size() != out.header.commitments_size()) {
       return Break(item, "parts", "count", "内容の数がヘッダと一致しません");
     }
-    if (draft.ByteSizeLong() > kEventBytesMax) return Break(item, "parts", "size", "内容の大きさが範囲外です");
+    std::size_t bytes = 0;
     for (int i = 0; i < draft.parts_size(); ++i) {
       v1::DraftPart& part = *draft.mutable_parts(i);
-      if (part.salt().size() != sizeof(Salt) || part.payload().size() > kPartBytesMax ||
+      bytes += part.payload().size();
+      if (bytes > kEventBytesMax || part.salt().size() != sizeof(Salt) || part.payload().size() > kPartBytesMax ||
           (!part.subject().empty() && part.subject().size() != sizeof(SubjectHandle))) {
         Break(item, "parts", "size", "内容の大きさが範囲外です");
       } else if (View(Commit(part.salt(), part.payload())) != out.header.commitments(i)) {
