@@ -7,8 +7,8 @@
 //   rebuild     ledger → record file, every entry verified                        against raw-read
 //   raw-read    the ledger's records read and dropped
 //
-// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR
-// prints one RESULT line per stage. WORK must not exist yet and the log must hold no ledger.
+// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE]
+// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the log must hold no ledger.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -76,8 +76,10 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work)
-      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)) {}
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump)
+      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)) {
+    if (!dump.empty()) dump_.open(dump, std::ios::binary);
+  }
 
   Status Run() {
     RETURN_IF_ERROR(Open());
@@ -200,6 +202,7 @@ class Pipeline {
     };
     RETURN_IF_ERROR(ForEachRun(kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
       for (Received& record : received) {
+        if (dump_.is_open()) Dump(record);
         TopicRecord out;
         out.topic = topic;
         out.record.key = std::move(record.key);
@@ -218,6 +221,16 @@ class Pipeline {
     if (!run.empty()) RETURN_IF_ERROR(flush());
     Report("raw-append", appended, seconds, cpu);
     return {};
+  }
+
+  // key length u16 ‖ key ‖ value length u32 ‖ value, big-endian
+  void Dump(const Received& record) {
+    std::string head;
+    AppendU32(head, static_cast<std::uint32_t>(record.key.size()));
+    dump_ << std::string_view(head).substr(2) << record.key;
+    head.clear();
+    AppendU32(head, static_cast<std::uint32_t>(record.value.size()));
+    dump_ << head << record.value;
   }
 
   Status ReadRaw() {
@@ -256,6 +269,7 @@ class Pipeline {
   }
 
   std::string log_name_, notices_, work_;
+  std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
   Home home_;
@@ -269,12 +283,13 @@ class Pipeline {
 
 int main(int argc, char** argv) {
   CLI::App app{"The way of a load, stage by stage"};
-  std::string log, notices, work;
+  std::string log, notices, work, dump;
   app.add_option("--log", log)->required();
   app.add_option("--notices", notices)->required();
   app.add_option("--work", work)->required();
+  app.add_option("--dump", dump);
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }
