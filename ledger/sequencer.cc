@@ -642,16 +642,18 @@ Result<std::unique_ptr<Sequencer>> Sequencer::Open(SequencerOptions options) {
 }
 
 Status Sequencer::Run(std::stop_token stop) {
-  for (int failures = 0; !stop.stop_requested();) {
-    const std::uint64_t before = impl_->committed_position;
-    Status status = impl_->Session(stop);
-    if (status.ok()) break;
+  Status status = impl_->Session(stop);
+  for (int failures = 0; !status.ok() && !stop.stop_requested();) {
     if (!status.retriable()) return status;
-    // The outcome of the last append is unknown: only the log knows. Read it back and go on from there.
-    failures = impl_->committed_position > before ? 1 : failures + 1;
-    if (failures > 10) return status.With("gave up after 10 attempts");
+    if (++failures > 10) return status.With("gave up after 10 attempts");
     std::this_thread::sleep_for(milliseconds(100 * failures));
-    if (Status recovered = impl_->Recover(); !recovered.ok() && !recovered.retriable()) return recovered;
+    // The outcome of the last append is unknown: only the log knows. Read it back and go on from there,
+    // but not before that has succeeded.
+    status = impl_->Recover();
+    if (!status.ok()) continue;
+    const std::uint64_t before = impl_->committed_position;
+    status = impl_->Session(stop);
+    if (impl_->committed_position > before) failures = 0;
   }
   return impl_->store->Flush();
 }
