@@ -366,6 +366,12 @@ struct Sequencer::Impl {
     return {};
   }
 
+  bool IsOwn(const v1::LedgerOpened& opened) const {
+    return opened.ledger() == View(options.ledger) &&
+           opened.registrar_public_key() == View(options.registrar_public_key) &&
+           static_cast<int>(opened.prefecture()) == options.prefecture;
+  }
+
   // May this issuer say this, and does each notice follow from those before it?
   Status Decide(Arrival& arrival, std::vector<Judged>& judged) {
     auto& violations = arrival.prepared.violations;
@@ -390,10 +396,17 @@ struct Sequencer::Impl {
         refuse(SubmissionViolation("header.kind", "authority", "この発行者には許されない種別です"));
         continue;
       }
+      const bool opens = event.header.kind() == v1::EVENT_KIND_LEDGER_OPENED;
+      if (item == 0 && replay.next_position() == Position(0) && !opens) {
+        refuse(SubmissionViolation("header.kind", "opening", "台帳は開設から始まります"));
+        continue;
+      }
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload()); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
+        } else if (opens && !IsOwn(registry->ledger())) {
+          refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
         }
         continue;
       }
