@@ -100,6 +100,8 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   if (!condition.subject().empty() && condition.subject().size() != 16) return Invalid("handle: 16 bytes");
   std::optional<Date> on = ParseDate(request.on_date());
   if (!request.on_date().empty() && !on) return Invalid("on: not a date");
+  const std::optional<Date> as_of = ParseDate(request.date());
+  if (request.as_of_case() == v1::ReadRequest::kDate && !as_of) return Invalid("as-of: not a date");
 
   v1::SearchPerformed event;
   event.set_operator_id(request.operator_id());
@@ -119,19 +121,20 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
     const std::uint64_t applied = options_.projector->position().value();
     Position at(applied == 0 ? 0 : applied - 1);
+    Status known;
     if (request.as_of_case() == v1::ReadRequest::kPosition) {
       if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
       at = Position(request.position());
-    } else if (request.as_of_case() == v1::ReadRequest::kDate) {
-      const std::optional<Date> day = ParseDate(request.date());
-      if (!day) return Invalid("as-of: not a date");
-      ASSIGN_OR_RETURN(at, options_.projector->file().AtEndOf(*day));
-      if (!on) on = day;
+    } else if (as_of) {
+      const Result<Position> end = options_.projector->file().AtEndOf(*as_of);
+      known = end.status();  // kNotFound: before the ledger
+      at = end.ok() ? *end : Position(0);
+      if (!on) on = as_of;
     }
     if (!on) on = JapanDate(options_.clock->Now());
     event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
-    found = Evaluate(request, at, *on);
+    found = known.ok() ? Evaluate(request, at, *on) : known;
     if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
   }
   if (found.ok()) event.set_result_count(found->count);
