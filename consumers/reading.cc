@@ -49,7 +49,8 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
     const std::lock_guard lock(mutex_);
     std::erase_if(nonces_, [&](const auto& seen) { return seen.second.value() < now.value() - 2 * life; });
     const bool fresh = nonces_.emplace(request.nonce(), now).second;
-    if (!fresh || request.nonce().size() != 16 || std::abs(now.value() - request.requested_at()) > life) {
+    const bool timely = request.requested_at() >= now.value() - life && request.requested_at() <= now.value() + life;
+    if (!fresh || request.nonce().size() != 16 || !timely) {
       return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "request: too old, or answered before");
     }
   }
