@@ -49,7 +49,8 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
     const std::lock_guard lock(mutex_);
     std::erase_if(nonces_, [&](const auto& seen) { return seen.second.value() < now.value() - 2 * life; });
     const bool fresh = nonces_.emplace(request.nonce(), now).second;
-    if (!fresh || request.nonce().size() != 16 || std::abs(now.value() - request.requested_at()) > life) {
+    const bool timely = request.requested_at() >= now.value() - life && request.requested_at() <= now.value() + life;
+    if (!fresh || request.nonce().size() != 16 || !timely) {
       return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "request: too old, or answered before");
     }
   }
@@ -100,9 +101,8 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   if (!condition.subject().empty() && condition.subject().size() != 16) return Invalid("handle: 16 bytes");
   std::optional<Date> on = ParseDate(request.on_date());
   if (!request.on_date().empty() && !on) return Invalid("on: not a date");
-
-  const std::optional<Date> day = ParseDate(request.date());
-  if (request.as_of_case() == v1::ReadRequest::kDate && !day) return Invalid("as-of: not a date");
+  const std::optional<Date> as_of = ParseDate(request.date());
+  if (request.as_of_case() == v1::ReadRequest::kDate && !as_of) return Invalid("as-of: not a date");
 
   v1::SearchPerformed event;
   event.set_operator_id(request.operator_id());
@@ -121,22 +121,20 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   if (admitted.ok()) {
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
     const std::uint64_t applied = options_.projector->position().value();
-    Result<Position> at = Position(applied == 0 ? 0 : applied - 1);
+    Position at(applied == 0 ? 0 : applied - 1);
+    Status known;
     if (request.as_of_case() == v1::ReadRequest::kPosition) {
       if (request.position() > at->value()) return Invalid("position: the ledger is not that long yet");
       at = Position(request.position());
-    } else if (day) {
-      at = options_.projector->file().AtEndOf(*day);
-      if (!on) on = day;
+    } else if (as_of) {
+      const Result<Position> end = options_.projector->file().AtEndOf(*as_of);
+      known = end.status();  // kNotFound: before the ledger
+      at = end.ok() ? *end : Position(0);
+      if (!on) on = as_of;
     }
     if (!on) on = JapanDate(options_.clock->Now());
     event.set_on_date(FormatDate(*on));
-    if (at.ok()) {
-      event.set_evaluated_at(at->value());
-      found = Evaluate(request, *at, *on);
-    } else {
-      found = at.status();
-    }
+    found = known.ok() ? Evaluate(request, at, *on) : known;
     if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
   }
   if (found.ok()) event.set_result_count(found->count);

@@ -31,6 +31,11 @@ Result<Number> ToNumber(std::string_view text) {
   return value;
 }
 
+// What is damaged is corrupt here, though the decoders call it invalid.
+Result<std::string> Decoded(Result<std::string> bytes) {
+  return bytes.ok() ? std::move(bytes) : Corrupt("tree head: " + bytes.status().message());
+}
+
 struct Note {
   TreeHead head;
   std::string_view body;
@@ -53,9 +58,9 @@ Result<Note> Parse(std::string_view note) {
   time.remove_prefix(5);
   out.head.origin = origin;
   ASSIGN_OR_RETURN(out.head.size, ToNumber<std::uint64_t>(size));
-  ASSIGN_OR_RETURN(const std::string root_bytes, FromBase64(root));
+  ASSIGN_OR_RETURN(const std::string root_bytes, Decoded(FromBase64(root)));
   ASSIGN_OR_RETURN(out.head.root, ToArray<32>(root_bytes));
-  ASSIGN_OR_RETURN(out.head.ledger, FromHex(ledger));
+  ASSIGN_OR_RETURN(out.head.ledger, Decoded(FromHex(ledger)));
   ASSIGN_OR_RETURN(const std::int64_t micros, ToNumber<std::int64_t>(time));
   out.head.time = TimeMicros(micros);
   out.body = note.substr(0, note.size() - rest.size());
@@ -99,7 +104,7 @@ Result<TreeHead> VerifyTreeHead(std::string_view note, const VerifyingKey& key) 
   while (!parsed.signatures.empty()) {
     ASSIGN_OR_RETURN(const auto line, TakeLine(parsed.signatures));
     if (!line.starts_with(prefix)) continue;  // another signer's
-    ASSIGN_OR_RETURN(const std::string bytes, FromBase64(line.substr(prefix.size())));
+    ASSIGN_OR_RETURN(const std::string bytes, Decoded(FromBase64(line.substr(prefix.size()))));
     if (!bytes.starts_with(key_id)) continue;
     RETURN_IF_ERROR(key.Verify(parsed.body, std::string_view(bytes).substr(4)));
     return std::move(parsed.head);

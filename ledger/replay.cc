@@ -8,6 +8,7 @@ namespace {
 constexpr std::string_view kRegistryPrefix = "registry/";
 constexpr std::string_view kIssuerPrefix = "issuer/";
 constexpr std::string_view kReplayKey = "replay";
+constexpr std::size_t kRoleNameBytesMax = 40;
 
 Status At(Position position, const Status& status) {
   return status.With("position " + std::to_string(position.value()));
@@ -18,6 +19,15 @@ Result<Message> ParsePayload(const std::string& payload) {
   Message message;
   if (!message.ParseFromString(payload)) return Invalid("the payload cannot be decoded");
   return message;
+}
+
+// The role's name becomes part of a topic's.
+bool IsRoleIssuer(std::uint32_t prefecture, std::string_view issuer) {
+  const std::string prefix = RoleIssuer(static_cast<int>(prefecture), "");
+  if (!issuer.starts_with(prefix)) return false;
+  const std::string_view role = issuer.substr(prefix.size());
+  return !role.empty() && role.size() <= kRoleNameBytesMax &&
+         role.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
 }
 
 }  // namespace
@@ -51,12 +61,11 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload) {
       name = issuer.issuer();
       if (issuer.role() == v1::ISSUER_ROLE_UNSPECIFIED) return Invalid("role: missing");
       if (issuers_.contains(name)) return Invalid("issuer: registered already");
-      if (name.empty() || name.size() > 32 ||
-          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") != std::string::npos) {
-        return Invalid("issuer: 1 to 32 of a-z, 0-9, dot and hyphen");
-      }
       if (issuer.role() == v1::ISSUER_ROLE_MUNICIPALITY && !IsValidMunicipalityCode(name)) {
         return Invalid("issuer: not a municipality's code");
+      }
+      if (issuer.role() != v1::ISSUER_ROLE_MUNICIPALITY && !IsRoleIssuer(ledger_.prefecture(), name)) {
+        return Invalid("issuer: not the prefecture's code and a role's name");
       }
       ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(issuer.public_key()));
       RETURN_IF_ERROR(VerifyingKey::From(key).status());

@@ -367,6 +367,12 @@ struct Sequencer::Impl {
     return {};
   }
 
+  bool IsOwn(const v1::LedgerOpened& opened) const {
+    return opened.ledger() == View(options.ledger) &&
+           opened.registrar_public_key() == View(options.registrar_public_key) &&
+           static_cast<int>(opened.prefecture()) == options.prefecture;
+  }
+
   // May this issuer say this, and does each notice follow from those before it?
   Status Decide(Arrival& arrival, std::vector<Judged>& judged) {
     auto& violations = arrival.prepared.violations;
@@ -392,18 +398,16 @@ struct Sequencer::Impl {
         continue;
       }
       const bool opens = event.header.kind() == v1::EVENT_KIND_LEDGER_OPENED;
-      if (opens != (replay.next_position() == Position(0) && item == 0)) {
-        refuse(SubmissionViolation("header.kind", "opening", "台帳の開設は最初の一度だけです"));
-        continue;
-      }
-      if (opens && !OpensThisLedger(event.parts[0].payload())) {
-        refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
+      if (item == 0 && replay.next_position() == Position(0) && !opens) {
+        refuse(SubmissionViolation("header.kind", "opening", "台帳は開設から始まります"));
         continue;
       }
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload()); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
+        } else if (opens && !IsOwn(registry->ledger())) {
+          refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
         }
         continue;
       }
@@ -425,13 +429,6 @@ struct Sequencer::Impl {
       }
     }
     return {};
-  }
-
-  bool OpensThisLedger(const std::string& payload) const {
-    v1::LedgerOpened opened;
-    return opened.ParseFromString(payload) && opened.ledger() == View(options.ledger) &&
-           opened.prefecture() == static_cast<std::uint32_t>(options.prefecture) &&
-           opened.registrar_public_key() == View(options.registrar_public_key);
   }
 
   Status Admit(Arrival& arrival, const std::vector<Judged>& judged, v1::Receipt& receipt);

@@ -1,6 +1,9 @@
 #include "ledger/submission.h"
 
+#include <google/protobuf/message.h>
+
 #include <algorithm>
+#include <memory>
 
 #include "events/merkle.h"
 #include "events/notice_rules.h"
@@ -19,6 +22,25 @@ bool HasUnknownFields(const v1::UpdateNotice& notice) {
   return AnyUnknown(notice, record, record.address(), record.former_name(), record.alias()) ||
          std::any_of(record.external_glyphs().begin(), record.external_glyphs().end(),
                      [](const v1::ExternalGlyph& glyph) { return AnyUnknown(glyph); });
+}
+
+// Of the message or of one within it.
+bool HasUnknownFields(const google::protobuf::Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  if (!reflection.GetUnknownFields(message).empty()) return true;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      if (HasUnknownFields(reflection.GetMessage(message, field))) return true;
+      continue;
+    }
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      if (HasUnknownFields(reflection.GetRepeatedMessage(message, field, i))) return true;
+    }
+  }
+  return false;
 }
 
 class Preparer {
@@ -104,7 +126,22 @@ class Preparer {
       if (part.clear() != (out.kind->clear && i == 0)) Break(item, "parts", "clear", "平文・封緘の別が種別と一致しません");
       out.parts.push_back(std::move(part));
     }
-    if (out.header.kind() == v1::EVENT_KIND_UPDATE) Notice(item, out);
+    if (out.header.kind() == v1::EVENT_KIND_UPDATE) return Notice(item, out);
+    for (std::size_t i = 0; i < out.parts.size(); ++i) {
+      const auto descriptor = i == 0 ? out.kind->descriptor : out.kind->part_descriptor;
+      if (descriptor == nullptr) return Break(item, "parts", "count", "内容の数が種別と一致しません");
+      Payload(item, *descriptor(), out.parts[i].payload());
+    }
+  }
+
+  // Any kind's payload but a notice: its message, and nothing that the message does not name.
+  void Payload(std::size_t item, const google::protobuf::Descriptor& type, const std::string& payload) {
+    const std::unique_ptr<google::protobuf::Message> message(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)->New());
+    if (!message->ParseFromString(payload)) {
+      return Break(item, "payload", "malformed", "内容を読み取れません");
+    }
+    if (HasUnknownFields(*message)) Break(item, "payload", "unknown_field", "内容に未知の項目があります");
   }
 
   void Notice(std::size_t item, PreparedEvent& out) {

@@ -159,7 +159,8 @@ struct Projector::Impl {
     if (options.progress) options.progress(std::min(cursor, end).value(), end.value());
   }
 
-  // Applies until `done` says so between two polls.
+  // Applies until `done` says so between two polls, and to the end of the submission it is in: a part of
+  // one cannot be stored, and must not be forgotten.
   Status Follow(const std::function<bool()>& done, std::optional<Cursor> end) {
     RETURN_IF_ERROR(Connect());
     StoreBatch batch;
@@ -167,8 +168,9 @@ struct Projector::Impl {
     record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
       batch.Put(family, key, value);
     });
-    while (!done()) {
+    while (pending > 0 || !done()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
+      if (pending > 0 && records.empty()) RETURN_IF_ERROR(CheckNotAtEnd());
       for (const Received& record : records) {
         bool ends_submission = false;
         RETURN_IF_ERROR(Apply(record, writer, ends_submission));
@@ -185,6 +187,14 @@ struct Projector::Impl {
       if (end) Progress(*end);
     }
     return {};
+  }
+
+  // A submission is appended whole: inside one, there is more to come.
+  Status CheckNotAtEnd() {
+    ASSIGN_OR_RETURN(const Bounds bounds, options.log->GetBounds(topic));
+    if (reader->Next(0) < bounds.end) return {};
+    return Tampered("position " + std::to_string(replay.next_position().value()) +
+                    ": the ledger ends inside a submission");
   }
 
   Status FillInBulk(Cursor end) {

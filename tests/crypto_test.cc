@@ -1,0 +1,217 @@
+// The primitives against published answers: FIPS 180-4, RFC 4231, RFC 8032, the GCM specification's
+// test case 16, RFC 9180 A.1, SP 800-38A. Then what the vectors do not say: whatever is sealed or
+// signed is refused with any one byte changed, cut off or added.
+#include "events/crypto.h"
+
+#include <gtest/gtest.h>
+
+namespace daicho {
+namespace {
+
+std::string Hex(const std::string& hex) { return FromHex(hex).value(); }
+Key256 Key(const std::string& hex) { return ToArray<32>(Hex(hex)).value(); }
+std::string Flipped(std::string bytes, std::size_t at) {
+  bytes[at] = static_cast<char>(bytes[at] ^ 0x20);
+  return bytes;
+}
+
+TEST(Sha256, AgreesWithThePublishedDigests) {
+  EXPECT_EQ(ToHex(View(Sha256Of({"abc"}))),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(ToHex(View(Sha256Of({}))),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(ToHex(View(Sha256Of({"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"}))),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(ToHex(View(Sha256Of({std::string(1'000'000, 'a')}))),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Sha256, OfPartsIsThatOfTheirConcatenation) {
+  const std::string text =
+      "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopqabcdbcdecdefdefgefghfghi";
+  for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+    Sha256 hash;
+    hash.Update(text.substr(0, cut));
+    hash.Update(text.substr(cut));
+    ASSERT_EQ(hash.Final(), Sha256Of({text})) << cut;
+    ASSERT_EQ(Sha256Of({text.substr(0, cut), text.substr(cut)}), Sha256Of({text}));
+  }
+}
+
+TEST(Hmac, AgreesWithRfc4231) {
+  // Keys shorter than 32 bytes are padded with zeros by HMAC itself.
+  const std::string zeros = std::string(24, '0');
+  EXPECT_EQ(ToHex(View(HmacSha256(Key(ToHex(std::string(20, '\x0b')) + zeros), "Hi There"))),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(
+      ToHex(View(HmacSha256(Key(ToHex(std::string(20, '\xaa')) + zeros), std::string(50, '\xdd')))),
+      "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+  EXPECT_EQ(ToHex(View(HmacSha256(Key(ToHex("Jefe") + std::string(56, '0')),
+                                  "what do ya want for nothing?"))),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+struct SignatureVector {
+  const char *seed, *public_key, *message, *signature;
+};
+// RFC 8032, 7.1: TEST 1, 2 and 3.
+constexpr SignatureVector kEd25519[] = {
+    {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+     "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b"
+     "46b"
+     "d25bf5f0595bbe24655141438e7a100b"},
+    {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+     "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11"
+     "d8c"
+     "387b2eaeb4302aeeb00d291612bb0c00"},
+    {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+     "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc"
+     "659"
+     "4a7c15e9716ed28dc027beceea1ec40a"},
+};
+
+TEST(Ed25519, AgreesWithRfc8032) {
+  for (const SignatureVector& v : kEd25519) {
+    const SigningKey key = SigningKey::FromSeed(Key(v.seed));
+    EXPECT_EQ(ToHex(View(key.public_key())), v.public_key);
+    EXPECT_EQ(ToHex(key.Sign(Hex(v.message))), v.signature);
+    EXPECT_TRUE(VerifyingKey::From(Key(v.public_key))
+                    .value()
+                    .Verify(Hex(v.message), Hex(v.signature))
+                    .ok());
+  }
+}
+
+TEST(Ed25519, ASignatureHoldsForItsMessageAndKeyAlone) {
+  const SigningKey key = SigningKey::Generate();
+  const VerifyingKey verifier = VerifyingKey::From(key.public_key()).value();
+  const std::string message = "a message", signature = key.Sign(message);
+  ASSERT_TRUE(verifier.Verify(message, signature).ok());
+  for (std::size_t i = 0; i < signature.size(); ++i) {
+    EXPECT_EQ(verifier.Verify(message, Flipped(signature, i)).code(), Code::kTampered) << i;
+  }
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    EXPECT_EQ(verifier.Verify(Flipped(message, i), signature).code(), Code::kTampered) << i;
+  }
+  EXPECT_EQ(verifier.Verify(message, signature.substr(1)).code(), Code::kTampered);
+  EXPECT_EQ(verifier.Verify(message, signature + "x").code(), Code::kTampered);
+  EXPECT_EQ(verifier.Verify(message, "").code(), Code::kTampered);
+  const SigningKey other = SigningKey::Generate();
+  EXPECT_EQ(VerifyingKey::From(other.public_key())->Verify(message, signature).code(),
+            Code::kTampered);
+}
+
+// "The Galois/Counter Mode of Operation" (McGrew, Viega), appendix B, test case 16.
+TEST(Aead, AgreesWithThePublishedVector) {
+  const Key256 key = Key("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
+  const std::string nonce = Hex("cafebabefacedbaddecaf888"),
+                    aad = Hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
+  const std::string plaintext =
+      Hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e24"
+          "49a6b525"
+          "b16aedf5aa0de657ba637b39");
+  std::string sealed;
+  AeadSeal(key, nonce, aad, {plaintext.substr(0, 7), plaintext.substr(7)}, sealed);
+  EXPECT_EQ(ToHex(sealed),
+            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b"
+            "1056828838"
+            "c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b");
+  EXPECT_EQ(AeadOpen(key, nonce, aad, sealed).value(), plaintext);
+}
+
+TEST(Aead, OpensNothingThatWasChanged) {
+  const auto key = RandomArray<32>();
+  const std::string nonce(kNonceBytes, 'n'), aad = "the leaf";
+  std::string sealed;
+  AeadSeal(key, nonce, aad, {"salt and payload"}, sealed);
+  const auto refused = [](const Result<std::string>& opened) {
+    return opened.status().code() == Code::kTampered;
+  };
+  for (std::size_t i = 0; i < sealed.size(); ++i)
+    EXPECT_TRUE(refused(AeadOpen(key, nonce, aad, Flipped(sealed, i))));
+  for (std::size_t i = 0; i < aad.size(); ++i)
+    EXPECT_TRUE(refused(AeadOpen(key, nonce, Flipped(aad, i), sealed)));
+  for (std::size_t i = 0; i < nonce.size(); ++i)
+    EXPECT_TRUE(refused(AeadOpen(key, Flipped(nonce, i), aad, sealed)));
+  for (std::size_t size = 0; size < sealed.size(); ++size) {
+    EXPECT_TRUE(refused(AeadOpen(key, nonce, aad, sealed.substr(0, size)))) << size;
+  }
+  EXPECT_TRUE(refused(AeadOpen(RandomArray<32>(), nonce, aad, sealed)));
+}
+
+TEST(Aead, SealsNothingAndAppendsToWhatIsThere) {
+  const auto key = RandomArray<32>();
+  const std::string nonce(kNonceBytes, 'n');
+  std::string out = "before";
+  AeadSeal(key, nonce, "", {}, out);
+  EXPECT_EQ(out.size(), 6 + kTagBytes);
+  EXPECT_EQ(AeadOpen(key, nonce, "", out.substr(6)).value(), "");
+}
+
+TEST(Hpke, AgreesWithRfc9180) {
+  const auto ephemeral = HpkeKeyPair::FromPrivate(
+      Key("52c4a758a802cd8b936eceea314432798d5baf2d7e9235dc084ab1b9cfa2f736"));
+  EXPECT_EQ(ToHex(View(ephemeral.public_key)),
+            "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
+  const auto sealed = testing::HpkeSealWith(
+      ephemeral, 16, Key("3948cfe0ad1ddb695d780e59077195da6c56506b027329794ab02bca80815c4d"),
+      Hex("4f6465206f6e2061204772656369616e2055726e"), Hex("436f756e742d30"),
+      Hex("4265617574792069732074727574682c20747275746820626561757479"));
+  EXPECT_EQ(
+      ToHex(sealed.value()),
+      "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"
+      "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a");
+}
+
+TEST(Hpke, OpensForItsRecipientAndPurposeAlone) {
+  const HpkeKeyPair recipient = HpkeKeyPair::Generate();
+  const std::string sealed = HpkeSeal(recipient.public_key, "ledger", "head", "body").value();
+  EXPECT_EQ(HpkeOpen(recipient, "ledger", "head", sealed).value(), "body");
+  EXPECT_EQ(
+      HpkeOpen(HpkeKeyPair::FromPrivate(recipient.private_key), "ledger", "head", sealed).value(),
+      "body");
+  EXPECT_FALSE(HpkeOpen(HpkeKeyPair::Generate(), "ledger", "head", sealed).ok());
+  EXPECT_FALSE(HpkeOpen(recipient, "another", "head", sealed).ok());
+  EXPECT_FALSE(HpkeOpen(recipient, "ledger", "another", sealed).ok());
+  for (std::size_t i = 0; i < sealed.size(); ++i) {
+    EXPECT_FALSE(HpkeOpen(recipient, "ledger", "head", Flipped(sealed, i)).ok()) << i;
+    EXPECT_FALSE(HpkeOpen(recipient, "ledger", "head", sealed.substr(0, i)).ok()) << i;
+  }
+}
+
+TEST(Hpke, SealsAnewEachTimeAndRefusesAKeyOfSmallOrder) {
+  const HpkeKeyPair recipient = HpkeKeyPair::Generate();
+  EXPECT_NE(HpkeSeal(recipient.public_key, "", "", "x").value(),
+            HpkeSeal(recipient.public_key, "", "", "x").value());
+  EXPECT_FALSE(HpkeSeal(Key256{}, "", "", "x").ok());
+  EXPECT_FALSE(HpkeOpen(recipient, "", "", std::string(64, '\0')).ok());
+}
+
+// AES-256 of counter blocks 0 and 1 under a zero key (NIST AESAVS, KAT).
+TEST(KeyStreamBytes, AreAesInCounterModeFromZero) {
+  std::string stream(64, '\0');
+  KeyStream(Key256{}, stream.data(), stream.size());
+  EXPECT_EQ(ToHex(stream.substr(0, 16)), "dc95c078a2408989ad48a21492842087");
+  EXPECT_EQ(ToHex(stream.substr(16, 16)), "530f8afbc74536b9a963b4f1c4cb738b");
+  std::string shorter(33, '\0');
+  KeyStream(Key256{}, shorter.data(), shorter.size());
+  EXPECT_EQ(shorter, stream.substr(0, 33));
+}
+
+TEST(Bytes, AreComparedWholeAndDrawnAnew) {
+  EXPECT_TRUE(ConstantTimeEqual("abc", "abc"));
+  EXPECT_FALSE(ConstantTimeEqual("abc", "abd"));
+  EXPECT_FALSE(ConstantTimeEqual("abc", "abcd"));
+  EXPECT_TRUE(ConstantTimeEqual("", ""));
+  EXPECT_NE(RandomArray<32>(), RandomArray<32>());
+  std::string large(100'000, '\0');  // more than is drawn at once
+  RandomBytes(large.data(), large.size());
+  EXPECT_NE(large.substr(0, 32), large.substr(99'968));
+  EXPECT_NE(large.substr(99'968), std::string(32, '\0'));
+}
+
+}  // namespace
+}  // namespace daicho

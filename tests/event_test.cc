@@ -1,0 +1,213 @@
+// From a payload to an entry's parts and back, and receipts. Method: everything is made once, then
+// each thing that binds (salt, leaf, key, step, commitment, signature) is exchanged for another.
+#include "events/event.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace daicho {
+namespace {
+
+DraftEvent Event() {
+  DraftEvent event;
+  event.kind = v1::EVENT_KIND_UPDATE;
+  event.retention = v1::RETENTION_CLASS_NOTICE;
+  event.payload = "the payload";
+  event.subject = std::string(16, 's');
+  return event;
+}
+
+TEST(Commitment, IsTheTaggedHashOfSaltAndPayload) {
+  EXPECT_EQ(Commit("0123456789abcdef", "payload"),
+            Sha256Of({"daicho/commitment/1\n0123456789abcdefpayload"}));
+  EXPECT_NE(Commit("0123456789abcdef", "payload"), Commit("0123456789abcdeF", "payload"));
+  EXPECT_NE(Commit("0123456789abcdef", "payload"), Commit("0123456789abcdef", "Payload"));
+}
+
+TEST(Draft, CarriesItsEventAndCommitsToIt) {
+  const v1::Draft draft = MakeDraft(Event(), "102016", Sequence(7));
+  const v1::EventHeader header = ParseHeader(draft.header()).value();
+  EXPECT_EQ(header.kind(), v1::EVENT_KIND_UPDATE);
+  EXPECT_EQ(header.issuer(), "102016");
+  EXPECT_EQ(header.sequence(), 7);
+  EXPECT_EQ(header.schema_version(), 1);
+  ASSERT_EQ(draft.parts_size(), 1);
+  EXPECT_EQ(draft.parts(0).payload(), "the payload");
+  EXPECT_EQ(draft.parts(0).subject(), std::string(16, 's'));
+  EXPECT_EQ(header.commitments(0), View(Commit(draft.parts(0).salt(), draft.parts(0).payload())));
+}
+
+TEST(Draft, OfTheSameEventCommitsToItUnrecognisably) {
+  const v1::Draft one = MakeDraft(Event(), "102016", Sequence(7)),
+                  two = MakeDraft(Event(), "102016", Sequence(7));
+  EXPECT_NE(one.parts(0).salt(), two.parts(0).salt());
+  EXPECT_NE(one.header(), two.header());
+}
+
+TEST(Header, WithoutAPartOrWithAStrangeOneIsRefused) {
+  const std::string good = MakeDraft(Event(), "102016", Sequence(7)).header();
+  const auto code = [&](const std::function<void(v1::EventHeader&)>& change) {
+    v1::EventHeader header = ParseHeader(good).value();
+    change(header);
+    return ParseHeader(header.SerializeAsString()).status().code();
+  };
+  EXPECT_EQ(code([](auto&) {}), Code::kOk);
+  EXPECT_EQ(code([](auto& h) { h.clear_issuer(); }), Code::kCorrupt);
+  EXPECT_EQ(code([](auto& h) { h.clear_sequence(); }), Code::kCorrupt);
+  EXPECT_EQ(code([](auto& h) { h.clear_commitments(); }), Code::kCorrupt);
+  EXPECT_EQ(code([](auto& h) { h.mutable_commitments(0)->pop_back(); }), Code::kCorrupt);
+  EXPECT_EQ(code([](auto& h) {
+              while (h.commitments_size() <= static_cast<int>(kPartsPerEventMax))
+                h.add_commitments(h.commitments(0));
+            }),
+            Code::kCorrupt);
+  EXPECT_EQ(ParseHeader(good + "\xa0\x06\x01").status().code(), Code::kUnsupported);
+  EXPECT_EQ(ParseHeader(good.substr(0, good.size() - 1)).status().code(), Code::kCorrupt);
+}
+
+TEST(Leaf, OfAnotherVersionOrWithoutItsLedgerIsRefused) {
+  v1::EntryLeaf leaf;
+  leaf.set_version(kLeafVersion);
+  leaf.set_ledger(std::string(16, 'l'));
+  leaf.add_keys()->set_subject(std::string(16, 's'));
+  EXPECT_TRUE(ParseLeaf(leaf.SerializeAsString()).ok());
+  EXPECT_EQ(ParseLeaf(leaf.SerializeAsString() + "\xa0\x06\x01").status().code(),
+            Code::kUnsupported);
+  v1::EntryLeaf changed = leaf;
+  changed.set_version(2);
+  EXPECT_EQ(ParseLeaf(changed.SerializeAsString()).status().code(), Code::kUnsupported);
+  changed = leaf;
+  changed.set_ledger("short");
+  EXPECT_EQ(ParseLeaf(changed.SerializeAsString()).status().code(), Code::kCorrupt);
+  changed = leaf;
+  changed.mutable_keys(0)->set_subject("short");
+  EXPECT_EQ(ParseLeaf(changed.SerializeAsString()).status().code(), Code::kCorrupt);
+}
+
+// Two entries' parts, each sealed under its own leaf.
+class PartTest : public ::testing::Test {
+ protected:
+  const Key256 key_ = RandomArray<32>();
+  const std::string salt_ = std::string(16, 'a'), other_salt_ = std::string(16, 'b');
+  const std::string commitment_ = std::string(View(Commit(salt_, "payload")));
+  const std::string other_commitment_ = std::string(View(Commit(other_salt_, "payload")));
+  const std::string part_ = SealPart(key_, "leaf", salt_, "payload");
+  const std::string other_part_ = SealPart(key_, "other leaf", other_salt_, "payload");
+};
+
+TEST_F(PartTest, OpensUnderItsOwnLeafAndCommitment) {
+  EXPECT_EQ(OpenSealedPart(key_, "leaf", part_, commitment_).value(), "payload");
+  EXPECT_EQ(OpenSealedPart(key_, "other leaf", other_part_, other_commitment_).value(), "payload");
+}
+
+TEST_F(PartTest, OfAnotherEntryDoesNotOpen) {
+  EXPECT_EQ(OpenSealedPart(key_, "leaf", other_part_, commitment_).status().code(),
+            Code::kTampered);
+  EXPECT_EQ(OpenSealedPart(key_, "other leaf", part_, other_commitment_).status().code(),
+            Code::kTampered);
+  EXPECT_EQ(OpenSealedPart(key_, "leaf", part_, other_commitment_).status().code(),
+            Code::kTampered);
+  EXPECT_EQ(OpenSealedPart(RandomArray<32>(), "leaf", part_, commitment_).status().code(),
+            Code::kTampered);
+  EXPECT_EQ(OpenSealedPart(RatchetKey(key_, 1), "leaf", part_, commitment_).status().code(),
+            Code::kTampered);
+}
+
+TEST_F(PartTest, ChangedOrCutDoesNotOpen) {
+  for (std::size_t at = 0; at < part_.size(); ++at) {
+    std::string damaged = part_;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    EXPECT_EQ(OpenSealedPart(key_, "leaf", damaged, commitment_).status().code(), Code::kTampered)
+        << at;
+    if (at == 0) continue;
+    EXPECT_EQ(OpenSealedPart(key_, "leaf", part_.substr(0, at), commitment_).status().code(),
+              Code::kTampered)
+        << at;
+  }
+}
+
+TEST_F(PartTest, ThatIsEmptyIsErased) {
+  EXPECT_EQ(OpenSealedPart(key_, "leaf", "", commitment_).status().code(), Code::kErased);
+  EXPECT_EQ(OpenClearPart("", commitment_).status().code(), Code::kErased);
+}
+
+TEST_F(PartTest, InTheClearIsCheckedAgainstItsCommitmentToo) {
+  EXPECT_EQ(OpenClearPart(salt_ + "payload", commitment_).value(), "payload");
+  EXPECT_EQ(OpenClearPart(salt_ + "Payload", commitment_).status().code(), Code::kTampered);
+  EXPECT_EQ(OpenClearPart(other_salt_ + "payload", commitment_).status().code(), Code::kTampered);
+  EXPECT_EQ(OpenClearPart("short", commitment_).status().code(), Code::kTampered);
+}
+
+TEST(Ratchet, StepNIsNSingleStepsAndNoneIsLikeAnother) {
+  const Key256 base = RandomArray<32>();
+  Key256 key = base;
+  for (std::uint32_t step = 0; step < 50; ++step) {
+    ASSERT_EQ(RatchetKey(base, step), key);
+    const Key256 next = RatchetKey(key, 1);
+    ASSERT_NE(next, key);
+    key = next;
+  }
+}
+
+TEST(Submission, IsSealedToOneLedgerUnderItsHead) {
+  const HpkeKeyPair intake = HpkeKeyPair::Generate();
+  const LedgerId ledger = RandomArray<16>();
+  v1::SubmissionBody body;
+  *body.add_drafts() = MakeDraft(Event(), "102016", Sequence(1));
+  v1::Submission submission;
+  ASSERT_TRUE(
+      submission.ParseFromString(SealSubmission(body, "head", intake.public_key, ledger).value()));
+  EXPECT_EQ(submission.head(), "head");
+  EXPECT_EQ(HpkeOpen(intake, IntakeInfo(ledger), "head", submission.sealed_body()).value(),
+            body.SerializeAsString());
+  EXPECT_FALSE(
+      HpkeOpen(intake, IntakeInfo(RandomArray<16>()), "head", submission.sealed_body()).ok());
+  EXPECT_EQ(submission.sealed_body().find("the payload"), std::string::npos);
+}
+
+class ReceiptTest : public ::testing::Test {
+ protected:
+  static v1::Receipt Receipt() {
+    v1::Receipt receipt;
+    receipt.set_version(kReceiptVersion);
+    receipt.set_issuer("102016");
+    receipt.set_outcome(v1::OUTCOME_ADMITTED);
+    receipt.set_first_position(120);
+    return receipt;
+  }
+  Code CodeOf(const std::string& bytes) const {
+    return VerifyReceipt(bytes, verifier_).status().code();
+  }
+
+  const SigningKey key_ = SigningKey::Generate();
+  const VerifyingKey verifier_ = VerifyingKey::From(key_.public_key()).value();
+};
+
+TEST_F(ReceiptTest, ReadsAsItWasSigned) {
+  EXPECT_EQ(VerifyReceipt(SignReceipt(Receipt(), key_), verifier_)->SerializeAsString(),
+            Receipt().SerializeAsString());
+}
+
+TEST_F(ReceiptTest, OfAnotherKeyOrChangedIsRefused) {
+  EXPECT_EQ(CodeOf(SignReceipt(Receipt(), SigningKey::Generate())), Code::kTampered);
+  const std::string bytes = SignReceipt(Receipt(), key_);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    EXPECT_NE(CodeOf(damaged), Code::kOk) << at;
+    EXPECT_NE(CodeOf(bytes.substr(0, at)), Code::kOk) << at;
+  }
+}
+
+TEST_F(ReceiptTest, OfANewerVersionIsRefusedThoughSigned) {
+  v1::Receipt newer = Receipt();
+  newer.set_version(2);
+  EXPECT_EQ(CodeOf(SignReceipt(newer, key_)), Code::kUnsupported);
+  newer = Receipt();
+  newer.GetReflection()->MutableUnknownFields(&newer)->AddVarint(100, 1);
+  EXPECT_EQ(CodeOf(SignReceipt(newer, key_)), Code::kUnsupported);
+}
+
+}  // namespace
+}  // namespace daicho

@@ -1,0 +1,276 @@
+// Nothing is shown before its record is in the ledger. Method: an operator of a real prefecture
+// asks; what stands in the ledger afterwards is opened and compared with what was shown, and with
+// the same question evaluated again at the position that the event names.
+#include "consumers/reading.h"
+
+#include <gtest/gtest.h>
+
+#include "consumers/node.h"
+#include "tests/prefecture.h"
+
+namespace daicho {
+namespace {
+
+class ReadingTest : public ::testing::Test {
+ protected:
+  ReadingTest() {
+    p_.Found();
+    const std::string records = RoleIssuer(Prefecture::kNumber, "records");
+    v1::RoleDefined reader = Role("reader");
+    v1::RoleDefined historian = Role("historian");
+    historian.add_permissions(v1::PERMISSION_READ_HISTORY);
+    p_.Submit(Prefecture::Registrar(),
+              {p_.Registration(records, v1::ISSUER_ROLE_RECORDS),
+               Administration(v1::EVENT_KIND_ROLE_DEFINED, reader.SerializeAsString()),
+               Administration(v1::EVENT_KIND_ROLE_DEFINED, historian.SerializeAsString()),
+               Operator("sato", "historian"), Operator("suzuki", "reader")});
+    p_.Notify(kMaebashi, {Birth(hanako_, kMaebashi)});
+    p_.Notify(kMaebashi, {AddressChange(hanako_, 2, kMaebashi)});
+    ProjectorOptions o;
+    o.prefecture = Prefecture::kNumber;
+    o.ledger = p_.ledger_id();
+    o.registrar_public_key = p_.registrar_key().public_key();
+    o.dir = p_.Path("file");
+    o.log = &p_.log();
+    o.keys = &p_.key_store();
+    projector_ = Projector::Open(std::move(o)).value();
+    EXPECT_TRUE(projector_->CatchUp().ok());
+    reading_ = std::make_unique<Reading>(ReadingOptions{
+        p_.ledger_id(), projector_.get(), &p_.clock(), [this, records](const DraftEvent& event) {
+          if (!ledger_answers_) return Unavailable("no sequencer");
+          const v1::Receipt receipt = p_.Submit(records, {event});
+          EXPECT_EQ(receipt.outcome(), v1::OUTCOME_ADMITTED) << ErrorsOf(receipt);
+          return Status();
+        }});
+  }
+
+  static v1::RoleDefined Role(const std::string& name) {
+    v1::RoleDefined role;
+    role.set_role(name);
+    role.add_duties("5-1");
+    role.add_permissions(v1::PERMISSION_READ_RECORD);
+    return role;
+  }
+  DraftEvent Operator(const std::string& id, const std::string& role) {
+    keys_[id] = SigningKey::Generate();
+    v1::OperatorRegistered registered;
+    registered.set_operator_id(id);
+    registered.set_public_key(std::string(View(keys_[id].public_key())));
+    registered.add_roles(role);
+    return Administration(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString());
+  }
+
+  // Sato asks for Hanako by her code.
+  v1::ReadRequest Request() {
+    v1::ReadRequest request;
+    request.set_version(1);
+    request.set_ledger(std::string(View(p_.ledger_id())));
+    request.set_operator_id("sato");
+    request.set_duty("5-1");
+    request.set_purpose("case 7");
+    request.mutable_condition()->set_resident_code(hanako_.code);
+    request.set_requested_at(p_.clock().Now().value());
+    request.set_nonce(std::string(View(RandomArray<16>())));
+    return request;
+  }
+  Result<std::string> Ask(const v1::ReadRequest& request) {
+    return Ask(request, keys_[request.operator_id()]);
+  }
+  Result<std::string> Ask(const v1::ReadRequest& request, const SigningKey& key) {
+    const std::string bytes = request.SerializeAsString();
+    return reading_->Read(bytes, key.Sign(std::string(kReadRequestTag) + bytes));
+  }
+  // The code, and the reason recorded: "denied 3". Nothing may be recorded but one event.
+  std::string Refusal(const Result<std::string>& answer) {
+    const v1::SearchPerformed event = LastEvent();
+    EXPECT_EQ(event.result_count(), 0);
+    EXPECT_EQ(event.result_digest(), View(Sha256Of({""})));
+    return std::string(CodeName(answer.status().code())) + " " + std::to_string(event.refusal());
+  }
+  v1::SearchPerformed LastEvent() {
+    const auto entries = p_.Entries();
+    EXPECT_EQ(entries.size(), ++size_) << "one event per reading";
+    v1::SearchPerformed event;
+    EXPECT_EQ(entries.back().header.kind(), v1::EVENT_KIND_SEARCH);
+    EXPECT_TRUE(event.ParseFromString(OpenPart(entries.back(), 0, p_.key_store()).value()));
+    return event;
+  }
+  void ExpectNotRecorded() { EXPECT_EQ(p_.Size(), size_); }
+
+  Prefecture p_;
+  const Person hanako_{1};
+  std::map<std::string, SigningKey> keys_;
+  std::unique_ptr<Projector> projector_;
+  std::unique_ptr<Reading> reading_;
+  bool ledger_answers_ = true;
+  std::uint64_t size_ = 10;  // entries
+};
+
+TEST_F(ReadingTest, WhatIsShownIsInTheLedgerWithWhoAskedAndWhy) {
+  const v1::ReadRequest request = Request();
+  const std::string shown = Ask(request).value();
+  EXPECT_NE(shown.find(hanako_.code), std::string::npos);
+  const v1::SearchPerformed event = LastEvent();
+  EXPECT_EQ(event.operator_id(), "sato");
+  EXPECT_EQ(event.duty(), "5-1");
+  EXPECT_EQ(event.purpose(), "case 7");
+  EXPECT_EQ(event.condition().resident_code(), hanako_.code);
+  EXPECT_EQ(event.operator_request(), request.SerializeAsString());
+  EXPECT_TRUE(VerifyingKey::From(keys_["sato"].public_key())
+                  ->Verify(std::string(kReadRequestTag) + event.operator_request(),
+                           event.operator_signature())
+                  .ok());
+  EXPECT_EQ(event.evaluated_at(), 9);
+  EXPECT_EQ(event.result_count(), 1);
+  EXPECT_EQ(event.result_digest(), View(Sha256Of({shown})));
+  EXPECT_EQ(event.refusal(), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST_F(ReadingTest, TheReadingIsFiledUnderThePersonRead) {
+  ASSERT_TRUE(Ask(Request()).ok());
+  const auto entries = p_.Entries();
+  EXPECT_EQ(entries.back().leaf.keys(0).subject(), entries[9].leaf.keys(0).subject());
+  EXPECT_NE(entries.back().leaf.keys(0).slot(), entries[9].leaf.keys(0).slot())
+      << "kept for another time";
+}
+
+TEST_F(ReadingTest, NothingIsShownWhenItCannotBeRecorded) {
+  ledger_answers_ = false;
+  EXPECT_EQ(Ask(Request()).status().code(), Code::kUnavailable);
+  ExpectNotRecorded();
+}
+
+TEST_F(ReadingTest, TheSameQuestionAtThePositionOfTheEventGivesTheSameBytes) {
+  const std::string shown = Ask(Request()).value();
+  const v1::SearchPerformed event = LastEvent();
+  p_.Notify(kMaebashi, {AddressChange(hanako_, 3, kMaebashi)});
+  ++size_;
+  ASSERT_TRUE(projector_->CatchUp().ok());
+  EXPECT_NE(Ask(Request()).value(), shown);
+  v1::ReadRequest again = Request();
+  again.set_position(event.evaluated_at());
+  again.set_on_date(event.on_date());
+  EXPECT_EQ(Ask(again).value(), shown);
+}
+
+TEST_F(ReadingTest, APersonIsFoundByNumberAndHandleToo) {
+  const std::string shown = Ask(Request()).value();
+  v1::ReadRequest by_number = Request();
+  by_number.mutable_condition()->clear_resident_code();
+  by_number.mutable_condition()->set_individual_number(hanako_.number);
+  EXPECT_EQ(Ask(by_number).value(), shown);
+  v1::ReadRequest by_handle = Request();
+  by_handle.mutable_condition()->clear_resident_code();
+  by_handle.mutable_condition()->set_subject(p_.Entries()[9].leaf.keys(0).subject());
+  EXPECT_EQ(Ask(by_handle).value(), shown);
+}
+
+TEST_F(ReadingTest, AHistoryHasALineForEveryVersion) {
+  v1::ReadRequest request = Request();
+  request.set_history(true);
+  const std::string shown = Ask(request).value();
+  EXPECT_EQ(std::count(shown.begin(), shown.end(), '\n'), 2);
+  EXPECT_EQ(LastEvent().result_count(), 2);
+}
+
+TEST_F(ReadingTest, AReadingThatFindsNobodyIsRecorded) {
+  v1::ReadRequest request = Request();
+  request.mutable_condition()->set_resident_code(CodeOf(99));
+  EXPECT_EQ(Refusal(Ask(request)), "not found 0");
+}
+
+TEST_F(ReadingTest, AReadingAsOfADayBeforeTheLedgerIsRecordedToo) {
+  v1::ReadRequest request = Request();
+  request.set_date("2020-01-01");
+  EXPECT_EQ(Refusal(Ask(request)), "not found 0");
+}
+
+TEST_F(ReadingTest, AsOfADateIsWhatWasKnownAtItsEnd) {
+  v1::ReadRequest request = Request();
+  request.set_date("2026-11-24");
+  const std::string shown = Ask(request).value();
+  EXPECT_EQ(LastEvent().evaluated_at(), 9);
+  EXPECT_NE(shown.find("\"update_number\":2"), std::string::npos);
+}
+
+// --- refusals ------------------------------------------------------------------------------------
+
+TEST_F(ReadingTest, AnUnknownOperatorIsRefusedAndRecorded) {
+  v1::ReadRequest request = Request();
+  request.set_operator_id("nobody");
+  EXPECT_EQ(Refusal(Ask(request, keys_["sato"])),
+            "denied " + std::to_string(v1::REFUSAL_REASON_UNKNOWN_OPERATOR));
+}
+
+TEST_F(ReadingTest, AnothersSignatureIsRefusedAndRecorded) {
+  EXPECT_EQ(Refusal(Ask(Request(), keys_["suzuki"])),
+            "denied " + std::to_string(v1::REFUSAL_REASON_SIGNATURE));
+}
+
+TEST_F(ReadingTest, ARequestIsAnsweredOnce) {
+  const v1::ReadRequest request = Request();
+  ASSERT_TRUE(Ask(request).ok());
+  ++size_;
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_STALE_REQUEST));
+}
+
+TEST_F(ReadingTest, ARequestIsGoodForFiveMinutesEitherWay) {
+  const std::string stale = "denied " + std::to_string(v1::REFUSAL_REASON_STALE_REQUEST);
+  const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
+  const auto ask_at = [&](std::int64_t at) {
+    v1::ReadRequest request = Request();
+    request.set_requested_at(at);
+    return Refusal(Ask(request));
+  };
+  EXPECT_EQ(ask_at(p_.clock().Now().value() - life - 1), stale);
+  EXPECT_EQ(ask_at(p_.clock().Now().value() + life + 1), stale);
+  EXPECT_EQ(ask_at(std::numeric_limits<std::int64_t>::min()), stale);
+  EXPECT_EQ(ask_at(0), stale);
+  v1::ReadRequest early = Request();
+  early.set_requested_at(p_.clock().Now().value() + life);
+  EXPECT_TRUE(Ask(early).ok());
+}
+
+TEST_F(ReadingTest, ANonceOfAnotherSizeIsRefused) {
+  v1::ReadRequest request = Request();
+  request.set_nonce("short");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_STALE_REQUEST));
+}
+
+TEST_F(ReadingTest, ADutyThatIsNotTheOperatorsIsRefusedAndRecorded) {
+  v1::ReadRequest request = Request();
+  request.set_duty("99-9");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_DUTY));
+}
+
+TEST_F(ReadingTest, AHistoryNeedsItsOwnPermission) {
+  v1::ReadRequest request = Request();
+  request.set_operator_id("suzuki");
+  ASSERT_TRUE(Ask(request).ok());
+  ++size_;
+  request = Request();
+  request.set_operator_id("suzuki");
+  request.set_history(true);
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_PERMISSION));
+}
+
+TEST_F(ReadingTest, ARequestThatCannotBeReadIsInvalidAndNobodysToRecord) {
+  const auto code = [&](const std::function<void(v1::ReadRequest&)>& change) {
+    v1::ReadRequest request = Request();
+    change(request);
+    return Ask(request, keys_["sato"]).status().code();
+  };
+  EXPECT_EQ(code([](auto& r) { r.set_version(2); }), Code::kInvalid);
+  EXPECT_EQ(code([](auto& r) { r.set_ledger("another"); }), Code::kInvalid);
+  EXPECT_EQ(code([](auto& r) { r.clear_condition(); }), Code::kInvalid);
+  EXPECT_EQ(code([&](auto& r) { r.mutable_condition()->set_individual_number(hanako_.number); }),
+            Code::kInvalid);
+  EXPECT_EQ(code([](auto& r) { r.set_on_date("2026-02-30"); }), Code::kInvalid);
+  EXPECT_EQ(code([](auto& r) { r.set_date("yesterday"); }), Code::kInvalid);
+  EXPECT_EQ(code([](auto& r) { r.set_position(1'000); }), Code::kInvalid);
+  EXPECT_EQ(reading_->Read("\xff", "").status().code(), Code::kInvalid);
+  ExpectNotRecorded();
+}
+
+}  // namespace
+}  // namespace daicho
