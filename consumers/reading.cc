@@ -124,7 +124,7 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
     Position at(applied == 0 ? 0 : applied - 1);
     Status known;
     if (request.as_of_case() == v1::ReadRequest::kPosition) {
-      if (request.position() > at->value()) return Invalid("position: the ledger is not that long yet");
+      if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
       at = Position(request.position());
     } else if (as_of) {
       const Result<Position> end = options_.projector->file().AtEndOf(*as_of);
@@ -133,6 +133,7 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
       if (!on) on = as_of;
     }
     if (!on) on = JapanDate(options_.clock->Now());
+    event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
     found = known.ok() ? Evaluate(request, at, *on) : known;
     if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
