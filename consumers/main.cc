@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "consumers/gateway.h"
 #include "consumers/generate.h"
@@ -214,9 +215,32 @@ std::vector<std::string> SpoolFiles(const std::string& spool) {
   return out;
 }
 
-Status WatchOnce(const Arguments& a, Gateway& gateway) {
+// A file that nobody has closed or renamed while we watched may still be being written: it was there before
+// us, or its writer is at work. It is taken once it has rested.
+constexpr std::chrono::seconds kSpoolRest{2};
+
+bool HasRested(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(path, error);
+  return !error && std::filesystem::file_time_type::clock::now() - written >= kSpoolRest;
+}
+
+// Adds the names of what was closed after writing, or renamed into the spool, since the last call.
+void TakeChanges(int changes, std::set<std::string>& complete) {
+  alignas(inotify_event) char buffer[16384];
+  for (ssize_t size; (size = ::read(changes, buffer, sizeof(buffer))) > 0;) {
+    for (const char* at = buffer; at < buffer + size;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(at);
+      if (event->len > 0) complete.insert(event->name);
+      at += sizeof(inotify_event) + event->len;
+    }
+  }
+}
+
+Status WatchOnce(const Arguments& a, Gateway& gateway, std::set<std::string>& complete) {
   const std::filesystem::path spool(a.spool);
   for (const std::string& name : SpoolFiles(a.spool)) {
+    if (!complete.contains(name) && !HasRested(spool / name)) continue;
     ASSIGN_OR_RETURN(const FileAnswer answer, gateway.Send((spool / name).string()));
     PrintAnswer(a, answer);
     const auto to = spool / (answer.outcome == "rejected" ? "rejected" : "done");
@@ -224,7 +248,9 @@ Status WatchOnce(const Arguments& a, Gateway& gateway) {
     std::error_code error;
     std::filesystem::rename(spool / name, to / name, error);
     if (error) return Unavailable("moving " + name + ": " + error.message());
+    complete.erase(name);
   }
+  complete.clear();  // names of what is hidden, or gone
   return {};
 }
 
@@ -237,7 +263,9 @@ int GatewayWatch(const Arguments& a) {
     return Fail(ErrnoStatus("watching " + a.spool));
   }
   std::unique_ptr<Gateway> gateway;
+  std::set<std::string> complete;
   while (g_stop == 0) {
+    TakeChanges(changes.get(), complete);
     if (gateway == nullptr) {
       auto opened = Gateway::Open(a.home, a.log, a.kafka_config);
       if (!opened.ok() && !opened.status().retriable()) return Fail(opened.status());
@@ -248,18 +276,14 @@ int GatewayWatch(const Arguments& a) {
       }
     }
     if (gateway != nullptr) {
-      if (Status status = WatchOnce(a, *gateway); !status.ok()) {
+      if (Status status = WatchOnce(a, *gateway, complete); !status.ok()) {
         if (!status.retriable()) return Fail(status);
         fmt::print(stderr, "daicho: {}; trying again\n", status.ToString());
         gateway.reset();
       }
     }
     pollfd waiting{changes.get(), POLLIN, 0};
-    if (::poll(&waiting, 1, 1000) > 0) {
-      char drain[4096];
-      while (::read(changes.get(), drain, sizeof(drain)) > 0) {
-      }
-    }
+    ::poll(&waiting, 1, 1000);
   }
   return 0;
 }

@@ -263,8 +263,10 @@ class SocketLog final : public Log {
     return Call(request).status();
   }
   Result<std::unique_ptr<LogReader>> OpenReader() override {
-    ASSIGN_OR_RETURN(auto client, SocketClient::Connect(path_));
-    return std::unique_ptr<LogReader>(std::make_unique<SocketLogReader>(std::move(client)));
+    auto client = SocketClient::Connect(path_);
+    // It was there when this log was opened: it has ended since, and may come back.
+    if (!client.ok()) return Unavailable(client.status().message());
+    return std::unique_ptr<LogReader>(std::make_unique<SocketLogReader>(std::move(*client)));
   }
   Result<Bounds> GetBounds(const std::string& topic) override {
     node::Request request;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -98,7 +99,9 @@ struct Sequencer::Impl {
   Status failure;
   bool stopping = false;
 
-  Batch batch;  // of the judging thread
+  // Of the judging thread.
+  Batch batch;
+  std::map<std::string, v1::Receipt> refusals;  // by issuer, its last submission that was rejected
 
   // --- catching up -------------------------------------------------------------------------------
 
@@ -117,6 +120,7 @@ struct Sequencer::Impl {
   Status Recover() {
     state->Reset();
     batch = Batch();
+    refusals.clear();
     replay = LedgerReplay(options.ledger, options.registrar_public_key);
     if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
       return status;
@@ -154,7 +158,9 @@ struct Sequencer::Impl {
     ASSIGN_OR_RETURN(const auto key, VerifyingKey::From(options.receipt_key.public_key()));
     auto receipt = VerifyReceipt(last->value, key);
     if (!receipt.ok()) return receipt.status().With("last receipt of issuer " + issuer);
-    return Cursor(receipt->inbox_next());
+    const Cursor next(receipt->inbox_next());
+    if (receipt->outcome() == v1::OUTCOME_REJECTED) refusals[issuer] = std::move(*receipt);
+    return next;
   }
 
   Status CatchUp() {
@@ -296,6 +302,12 @@ struct Sequencer::Impl {
       receipt.set_first_position(ReadU64(*known));
       receipt.set_last_position(ReadU64(std::string_view(*known).substr(8)));
       ++batch.counters.repeated;
+    } else if (const auto refused = refusals.find(arrival.issuer);
+               refused != refusals.end() && refused->second.submission() == receipt.submission()) {
+      // The receipt made this head void: the issuer may have seen it and signed another.
+      receipt.set_outcome(v1::OUTCOME_REJECTED);
+      *receipt.mutable_violations() = refused->second.violations();
+      ++batch.counters.rejected;
     } else {
       RETURN_IF_ERROR(CheckHead(arrival));
       // Rules about residents are judged only for a submission that is its issuer's next word.
@@ -311,6 +323,7 @@ struct Sequencer::Impl {
         for (v1::Violation& violation : submission.violations) {
           *receipt.add_violations() = std::move(violation);
         }
+        refusals[arrival.issuer] = receipt;
         ++batch.counters.rejected;
       }
     }

@@ -121,20 +121,17 @@ Result<Subject> RecordFile::FindByHandle(const SubjectHandle& handle) const {
 }
 
 Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optional<Date> on) const {
-  const std::string slot = SlotKey(subject.slot);
+  ASSIGN_OR_RETURN(std::vector<Version> versions, History(subject, at));
   const std::string day = on ? FormatDate(*on) : "";
   std::vector<std::uint32_t> cancelled;
-  auto it = store_.NewIterator(kVersions);
-  for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
-    // A removal that came late is history only: a newer update number stands above it.
-    if (EffectOf(it.value()) == v1::EFFECT_REMOVED_LATE) continue;
-    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+  // By 更新順番号, not by arrival: a removal that came late stands where it would have stood.
+  for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
+    const v1::UpdateNotice& notice = version->notice;
     const bool void_by_later =
-        std::find(cancelled.begin(), cancelled.end(), version.notice.update_number()) != cancelled.end();
-    if (version.notice.cancels() != 0) cancelled.push_back(version.notice.cancels());
-    if (!on || (!void_by_later && version.notice.changed_on() <= day)) return version;
+        std::find(cancelled.begin(), cancelled.end(), notice.update_number()) != cancelled.end();
+    if (notice.cancels() != 0) cancelled.push_back(notice.cancels());
+    if (!on || (!void_by_later && notice.changed_on() <= day)) return std::move(*version);
   }
-  RETURN_IF_ERROR(it.status());
   return NotFound("no record of the resident then");
 }
 

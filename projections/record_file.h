@@ -64,7 +64,7 @@ class RecordFile {
   Result<Subject> FindByHandle(const SubjectHandle& handle) const;
 
   // The version known at `at` that held on `on` (異動年月日): of those not cancelled and changed on or before
-  // that day the newest. Without `on`: the newest. Errors: kNotFound, kCorrupt.
+  // that day the one of the highest 更新順番号. Without `on`: of all. Errors: kNotFound, kCorrupt.
   Result<Version> Read(const Subject& subject, Position at, std::optional<Date> on) const;
   // Every version known at `at`, in the order of 更新順番号.
   Result<std::vector<Version>> History(const Subject& subject, Position at) const;
