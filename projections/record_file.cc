@@ -121,17 +121,36 @@ Result<Subject> RecordFile::FindByHandle(const SubjectHandle& handle) const {
 }
 
 Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optional<Date> on) const {
-  ASSIGN_OR_RETURN(std::vector<Version> versions, History(subject, at));
+  const std::string slot = SlotKey(subject.slot);
   const std::string day = on ? FormatDate(*on) : "";
   std::vector<std::uint32_t> cancelled;
-  // By 更新順番号, not by arrival: a removal that came late stands where it would have stood.
-  for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-    const v1::UpdateNotice& notice = version->notice;
-    const bool void_by_later =
+  std::vector<Version> late;  // removals met before the place where they would have stood
+  const auto held = [&](const Version& version) {
+    const v1::UpdateNotice& notice = version.notice;
+    const bool is_void =
         std::find(cancelled.begin(), cancelled.end(), notice.update_number()) != cancelled.end();
     if (notice.cancels() != 0) cancelled.push_back(notice.cancels());
-    if (!on || (!void_by_later && notice.changed_on() <= day)) return std::move(*version);
+    return !is_void && (!on || notice.changed_on() <= day);
+  };
+  // Newest first, and so by falling 更新順番号 but for the late removals: those wait for their number's turn.
+  auto it = store_.NewIterator(kVersions);
+  for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
+    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+    if (version.effect == v1::EFFECT_REMOVED_LATE) {
+      late.push_back(std::move(version));
+      continue;
+    }
+    for (auto waiting = late.begin(); waiting != late.end();) {
+      if (waiting->notice.update_number() < version.notice.update_number()) {
+        ++waiting;
+        continue;
+      }
+      if (held(*waiting)) return std::move(*waiting);
+      waiting = late.erase(waiting);
+    }
+    if (held(version)) return version;
   }
+  RETURN_IF_ERROR(it.status());
   return NotFound("no record of the resident then");
 }
 

@@ -312,10 +312,9 @@ class Prefecture {
     auto& submitter = submitters_[issuer];
     if (submitter != nullptr) return *submitter;
     auto options = SubmitterFor(issuer);
-    auto opened = issuer == Registrar()
-                      ? Submitter::OpenGenesis(options, ledger_id_, intake_.public_key,
-                                               receipt_key_.public_key())
-                      : Submitter::Open(options);
+    // The registrar cannot be welcomed before the ledger is open.
+    if (issuer == Registrar()) options.pin = {ledger_id_, intake_.public_key, receipt_key_.public_key()};
+    auto opened = Submitter::Open(options);
     submitter = std::move(opened).value();
     return *submitter;
   }
@@ -405,15 +404,23 @@ class Prefecture {
     return out;
   }
   LedgerReplay NewReplay() const { return LedgerReplay(ledger_id_, registrar_key_.public_key()); }
+  // An entry that passed replay, with a life of its own.
+  struct Entry {
+    Position position;
+    v1::EntryLeaf leaf;
+    v1::EventHeader header;
+    std::string record;
+    bool ends_submission = false;
+  };
   // Every entry, verified.
-  std::vector<LedgerReplay::Checked> Entries(LedgerReplay* end = nullptr) {
+  std::vector<Entry> Entries(LedgerReplay* end = nullptr) {
     LedgerReplay replay = NewReplay();
-    std::vector<LedgerReplay::Checked> out;
+    std::vector<Entry> out;
     for (const std::string& record : Records()) {
       auto entry = replay.Next(record);
       EXPECT_TRUE(entry.ok()) << entry.status().ToString();
       if (!entry.ok()) break;
-      out.push_back(std::move(*entry));
+      out.push_back({entry->position, entry->leaf, entry->header, record, entry->ends_submission});
     }
     EXPECT_TRUE(replay.between_submissions());
     EXPECT_TRUE(replay.VerifyHeads().ok());
@@ -427,10 +434,15 @@ class Prefecture {
     const IssuerState* state = replay.FindIssuer(issuer);
     return state == nullptr ? MerkleEdge() : state->tree;
   }
+  Result<std::string> Open(const Entry& entry) {
+    EntryView view;
+    RETURN_IF_ERROR(ParseEntry(entry.record, view));
+    return OpenPart({entry.position, entry.leaf, entry.header, view, entry.ends_submission}, 0, *key_store_);
+  }
   // The notice at that position, opened.
-  v1::UpdateNotice NoticeAt(const LedgerReplay::Checked& entry) {
+  v1::UpdateNotice NoticeAt(const Entry& entry) {
     v1::UpdateNotice notice;
-    auto payload = OpenPart(entry, 0, *key_store_);
+    auto payload = Open(entry);
     EXPECT_TRUE(payload.ok()) << payload.status().ToString();
     EXPECT_TRUE(payload.ok() && notice.ParseFromString(*payload));
     return notice;

@@ -91,7 +91,8 @@ class ProjectorTest : public ::testing::Test {
     const Position at(projector.position().value() - 1);
     const Subject subject = projector.file().FindByResidentCode(person.code, at).value();
     std::string out;
-    for (const Version& version : projector.file().History(subject, at).value()) {
+    const auto history = projector.file().History(subject, at);
+    for (const Version& version : *history) {
       out += std::to_string(version.notice.update_number());
     }
     return out;
@@ -360,7 +361,9 @@ TEST_F(RandomHistory, EveryDayEndsAtItsLastPosition) {
     }
     const auto at = projector->file().AtEndOf(day);
     ASSERT_EQ(at.ok(), last.has_value());
-    if (last) ASSERT_EQ(*at, *last) << FormatDate(day);
+    if (last) {
+      ASSERT_EQ(*at, *last) << FormatDate(day);
+    }
   }
 }
 

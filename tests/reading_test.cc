@@ -92,7 +92,7 @@ class ReadingTest : public ::testing::Test {
     EXPECT_EQ(entries.size(), ++size_) << "one event per reading";
     v1::SearchPerformed event;
     EXPECT_EQ(entries.back().header.kind(), v1::EVENT_KIND_SEARCH);
-    EXPECT_TRUE(event.ParseFromString(OpenPart(entries.back(), 0, p_.key_store()).value()));
+    EXPECT_TRUE(event.ParseFromString(p_.Open(entries.back()).value()));
     return event;
   }
   void ExpectNotRecorded() { EXPECT_EQ(p_.Size(), size_); }

@@ -415,7 +415,7 @@ TEST_P(SequencerTest, EventsWithoutASubjectAreSealedEachUnderAKeyOfItsOwn) {
   ExpectAdmitted(receipt, 3, 4);
   const auto entries = P().Entries();
   EXPECT_NE(entries[3].leaf.keys(0).slot(), entries[4].leaf.keys(0).slot());
-  EXPECT_TRUE(OpenPart(entries[3], 0, P().key_store()).ok());
+  EXPECT_TRUE(P().Open(entries[3]).ok());
 }
 
 TEST_P(SequencerTest, EventsAboutOneSubjectAreSealedStepByStepUnderItsKeyAlsoAfterARestart) {
@@ -430,7 +430,7 @@ TEST_P(SequencerTest, EventsAboutOneSubjectAreSealedStepByStepUnderItsKeyAlsoAft
   for (std::uint32_t step = 0; step < 3; ++step) {
     EXPECT_EQ(entries[3 + step].leaf.keys(0).slot(), entries[3].leaf.keys(0).slot());
     EXPECT_EQ(entries[3 + step].leaf.keys(0).step(), step);
-    EXPECT_TRUE(OpenPart(entries[3 + step], 0, P().key_store()).ok());
+    EXPECT_TRUE(P().Open(entries[3 + step]).ok());
   }
 }
 
