@@ -239,8 +239,9 @@ class RandomNotices {
         return NumberChange(person, SomeName(), next, issuer);
       case 5: {
         v1::UpdateNotice notice =
-            Notice(person, v1::CHANGE_REASON_EX_OFFICIO_AMENDMENT, next, issuer, Day("2026-11"));
-        const auto cancels = static_cast<std::uint32_t>(1 + Below(known.last));
+            Notice(person, v1::CHANGE_REASON_EX_OFFICIO_AMENDMENT, next, issuer, "2026-11-23");
+        const auto cancels =
+            Sometimes(50) ? known.last : static_cast<std::uint32_t>(1 + Below(known.last));
         if (!known.cancelling.contains(cancels)) notice.set_cancels(cancels);
         return notice;
       }
