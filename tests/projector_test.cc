@@ -246,13 +246,15 @@ class RandomHistory : public ProjectorTest {
       if (told.person == person && told.position <= at) cancelled.insert(told.notice.cancels());
     }
     std::string out = "not found";
+    std::uint32_t newest = 0;
     for (const Told& told : told_) {
       if (told.person != person || told.position > at) continue;
-      if (told.effect == v1::EFFECT_REPEATED || told.effect == v1::EFFECT_REMOVED_LATE) continue;
+      if (told.effect == v1::EFFECT_REPEATED || told.notice.update_number() < newest) continue;
       if (on && (cancelled.contains(told.notice.update_number()) ||
                  told.notice.changed_on() > FormatDate(*on))) {
         continue;
       }
+      newest = told.notice.update_number();
       out = std::to_string(told.position.value()) + " " + told.notice.SerializeAsString();
     }
     return out;
@@ -512,7 +514,7 @@ TEST_F(DamagedLedger, ARecordTwiceStopsIt) {
 TEST_F(DamagedLedger, AForeignRecordStopsIt) {
   auto records = records_;
   records.insert(records.begin() + 4, "no entry at all");
-  ExpectStopsAt(4, Code::kCorrupt, records);
+  ExpectStopsAt(4, Code::kUnsupported, records);
 }
 
 TEST_F(DamagedLedger, AnotherLedgersEntryStopsIt) {
