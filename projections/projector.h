@@ -27,7 +27,7 @@ struct ProjectorOptions {
   Log* log = nullptr;
   const KeyStore* keys = nullptr;
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
-  std::size_t bulk_buffer_bytes = 160u << 20;  // two of them
+  std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up
 };
 
