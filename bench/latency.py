@@ -93,7 +93,7 @@ def main():
     parser.add_argument("--notices", type=int, default=500)
     parser.add_argument("--log", choices=["kafka", "local"], default="kafka")
     parser.add_argument("--way", choices=["watch", "send", "both"], default="both")
-    parser.add_argument("--pause", type=float, default=0.05)
+    parser.add_argument("--pause", type=float, default=0.25)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
