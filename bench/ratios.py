@@ -6,13 +6,15 @@ import sys
 
 
 def main(results, reads):
-    rates, digests, streams = {}, {}, []
+    rates, digests, streams, plain = {}, {}, [], None
     for line in open(results):
         fields = dict(re.findall(r"(\w+)=(\S+)", line))
         if "stage" in fields:
             rates[fields["on"], fields["stage"]] = float(fields["rate"])
         elif "digest" in fields:
             digests[fields["on"]] = fields["digest"]
+        elif "raw-txn" in line and "rate" in fields:
+            plain = float(fields["rate"])
         elif "streams" in line and "rate" in fields:
             streams.append((float(fields["rate"]), line.strip()))
     print()
@@ -21,6 +23,9 @@ def main(results, reads):
         rebuild, read = rates[log, "rebuild"], rates[log, "raw-read"]
         print(f"{log}: admission {admission:,.0f}/s is {admission / raw:.2f} of raw append {raw:,.0f}/s;"
               f" verified rebuild {rebuild:,.0f}/s is {rebuild / read:.2f} of raw read {read:,.0f}/s")
+    if plain:
+        print(f"kafka: admission is {rates['kafka', 'admission'] / plain:.2f} of a plain librdkafka transactional"
+              f" producer {plain:,.0f}/s")
     print(f"same digest on both logs: {digests['local'] == digests['kafka']}")
     for rate, line in streams:
         print(f"rebuild on kafka is {rates['kafka', 'rebuild'] / rate:.2f} of {line}")

@@ -4,6 +4,8 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <random>
 
 #include "events/codes.h"
@@ -87,10 +89,14 @@ class Fixture {
   Position end_;
 };
 
+std::map<std::uint64_t, std::unique_ptr<Fixture>>& Fixtures() {
+  static std::map<std::uint64_t, std::unique_ptr<Fixture>> fixtures;
+  return fixtures;
+}
+
 void ReadAt(benchmark::State& state, bool past) {
   const auto versions = static_cast<std::uint64_t>(state.range(0));
-  static std::map<std::uint64_t, std::unique_ptr<Fixture>> fixtures;
-  auto& fixture = fixtures[versions];
+  auto& fixture = Fixtures()[versions];
   if (fixture == nullptr) fixture = std::make_unique<Fixture>(versions);
   std::mt19937_64 chance(1);
   const std::uint64_t end = fixture->end().value();
@@ -113,6 +119,14 @@ BENCHMARK(ReadNow)->Arg(1)->Arg(50);
 BENCHMARK(ReadAsOf)->Arg(1)->Arg(50);
 
 }  // namespace
+
+void RemoveFixtures() { Fixtures().clear(); }
+
 }  // namespace daicho
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  daicho::RemoveFixtures();  // while RocksDB's own statics are still there
+  return 0;
+}
