@@ -30,11 +30,6 @@ constexpr NumberKind kMunicipalityCode = {kMunicipalityCodeDigits, IsValidMunici
                                           "市町村コードは数字6桁です",
                                           "市町村コードの検査数字が一致しません"};
 
-bool ChangesResidentCode(v1::ChangeReason reason) {
-  return reason == v1::CHANGE_REASON_RESIDENT_CODE_CHANGE ||
-         reason == v1::CHANGE_REASON_RESIDENT_CODE_EX_OFFICIO;
-}
-
 bool ChangesIndividualNumber(v1::ChangeReason reason) {
   return reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_CHANGE ||
          reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_EX_OFFICIO;
@@ -131,7 +126,7 @@ class Checker {
       return required ? Presence::kRequired : Presence::kForbidden;
     };
     CheckFormer("former_resident_code", notice_.former_resident_code(), notice_.resident_code(),
-                kResidentCode, presence(ChangesResidentCode(reason), false));
+                kResidentCode, presence(ChangesCode(reason), false));
     CheckFormer("former_individual_number", notice_.former_individual_number(),
                 record_.individual_number(), kIndividualNumber,
                 presence(ChangesIndividualNumber(reason),
@@ -333,6 +328,17 @@ v1::NoticeKind KindOf(v1::ChangeReason reason) {
     default:
       return v1::NOTICE_KIND_UNSPECIFIED;
   }
+}
+
+bool ChangesCode(v1::ChangeReason reason) {
+  return reason == v1::CHANGE_REASON_RESIDENT_CODE_CHANGE ||
+         reason == v1::CHANGE_REASON_RESIDENT_CODE_EX_OFFICIO;
+}
+
+bool ChangesNumber(v1::ChangeReason reason) {
+  return reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_CHANGE ||
+         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_EX_OFFICIO ||
+         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY;
 }
 
 std::vector<RuleBreak> CheckNotice(const v1::UpdateNotice& notice, std::string_view issuer) {

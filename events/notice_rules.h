@@ -28,6 +28,10 @@ inline constexpr std::size_t kGlyphImageBytesMax = 65'536;  // each
 // The 異動区分 a reason belongs to; NOTICE_KIND_UNSPECIFIED for an unknown reason.
 v1::NoticeKind KindOf(v1::ChangeReason reason);
 
+// The reasons by which a notice gives its resident another 住民票コード, another 個人番号.
+bool ChangesCode(v1::ChangeReason reason);
+bool ChangesNumber(v1::ChangeReason reason);
+
 // Every rule that the notice breaks, all at once; empty: none. Allocates only for what it reports.
 // `issuer` is the 市町村コード in whose name the notice comes; it may speak for its own residents
 // only.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "events/crypto.h"
+#include "events/notice_rules.h"
 
 namespace daicho {
 namespace {
@@ -99,17 +100,6 @@ v1::Violation Refuse(const char* field, const char* rule, std::string message,
   out.set_message(std::move(message));
   out.set_expected(expected);
   return out;
-}
-
-bool ChangesNumber(v1::ChangeReason reason) {
-  return reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_CHANGE ||
-         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_EX_OFFICIO ||
-         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY;
-}
-
-bool ChangesCode(v1::ChangeReason reason) {
-  return reason == v1::CHANGE_REASON_RESIDENT_CODE_CHANGE ||
-         reason == v1::CHANGE_REASON_RESIDENT_CODE_EX_OFFICIO;
 }
 
 v1::Violation WrongUpdateNumber(std::uint32_t expected) {

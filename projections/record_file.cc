@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "events/notice_rules.h"
+
 namespace daicho {
 namespace {
 
@@ -63,17 +65,6 @@ Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
     return Corrupt("stored notice cannot be decoded");
   }
   return out;
-}
-
-bool ChangesCode(v1::ChangeReason reason) {
-  return reason == v1::CHANGE_REASON_RESIDENT_CODE_CHANGE ||
-         reason == v1::CHANGE_REASON_RESIDENT_CODE_EX_OFFICIO;
-}
-
-bool ChangesNumber(v1::ChangeReason reason) {
-  return reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_CHANGE ||
-         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_EX_OFFICIO ||
-         reason == v1::CHANGE_REASON_INDIVIDUAL_NUMBER_ENTRY;
 }
 
 }  // namespace
