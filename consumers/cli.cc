@@ -1,0 +1,123 @@
+#include "consumers/cli.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "consumers/progress.h"
+
+namespace daicho {
+namespace {
+
+using nlohmann::ordered_json;
+
+volatile std::sig_atomic_t g_stop = 0;
+
+}  // namespace
+
+int ExitStatus(Code code) {
+  switch (code) {
+    case Code::kOk: return 0;
+    case Code::kNotFound:
+    case Code::kTampered:
+    case Code::kErased: return 1;
+    case Code::kInvalid:
+    case Code::kConflict: return 2;
+    case Code::kDenied: return 4;
+    default: return 3;
+  }
+}
+
+int Fail(const Status& status) {
+  fmt::print(stderr, "daicho: {}\n", status.ToString());
+  return ExitStatus(status.code());
+}
+
+void WatchForStop() {
+  struct sigaction stop {};
+  stop.sa_handler = [](int) { g_stop = 1; };
+  ::sigaction(SIGINT, &stop, nullptr);
+  ::sigaction(SIGTERM, &stop, nullptr);
+}
+
+bool StopRequested() { return g_stop != 0; }
+
+CLI::App* Cli::Group(const char* name, const char* what) {
+  const auto known = app_.get_subcommands([&](CLI::App* sub) { return sub->get_name() == name; });
+  if (!known.empty()) return known.front();
+  CLI::App* group = app_.add_subcommand(name, what);
+  group->require_subcommand(1);
+  return group;
+}
+
+CLI::App* Cli::Command(CLI::App* parent, const char* name, const char* what, std::function<int()> run) {
+  CLI::App* sub = (parent != nullptr ? parent : &app_)->add_subcommand(name, what);
+  sub->add_flag("--json", json, "JSON で出力");
+  sub->callback([this, run = std::move(run)] { exit = run(); });
+  return sub;
+}
+
+void Cli::TakesHome(CLI::App* command) {
+  command->add_option("--home", home, "ノードのディレクトリ")->required();
+}
+
+void Cli::TakesLog(CLI::App* command) {
+  command->add_option("--log", log, "local:DIR または kafka://HOST:PORT[,…]")->required();
+  command->add_option("--kafka-config", kafka_config, "librdkafka の設定ファイル (NAME=VALUE)");
+}
+
+Result<NodeAccess> NodeAccess::Open(const std::string& dir) {
+  NodeAccess out;
+  ASSIGN_OR_RETURN(out.home_, OpenHome(dir));
+  if (auto client = SocketClient::Connect(out.home_.Socket()); client.ok()) {
+    out.client_ = std::move(client).value();
+    return out;
+  }
+  NodeOptions options;
+  auto started = Node::Start(out.home_, options);
+  if (started.status().code() == Code::kUnavailable && !IsLocal(out.home_.log)) {
+    options.roles.erase("sequencer");  // another process of this home has it
+    started = Node::Start(out.home_, options);
+  }
+  RETURN_IF_ERROR(started.status());
+  out.node_ = std::move(started).value();
+  RETURN_IF_ERROR(out.AwaitProjector());
+  return out;
+}
+
+Result<node::Response> NodeAccess::Call(const node::Request& request) {
+  if (client_ != nullptr) return client_->Call(request);
+  node::Response response = node_->Answer(request);
+  if (response.code() != 0) return Status(static_cast<Code>(response.code()), response.message());
+  return response;
+}
+
+Status NodeAccess::AwaitProjector() {
+  node::Request request;
+  request.mutable_status();
+  Progress progress("projector");
+  Status failure;
+  const auto caught_up = [&] {
+    auto response = Call(request);
+    if (!response.ok()) {
+      failure = response.status();
+      return true;
+    }
+    const auto status = ordered_json::parse(response->json());
+    const std::uint64_t size = status["size"], position = status["record_file"]["position"];
+    progress.Set(position, size);
+    return position >= size;
+  };
+  RETURN_IF_ERROR(node_->Wait(caught_up));
+  return failure;
+}
+
+Status NodeAccess::Administer(v1::EventKind kind, const std::string& payload) {
+  node::Request request;
+  request.mutable_administer()->set_kind(static_cast<std::uint32_t>(kind));
+  request.mutable_administer()->set_payload(payload);
+  return Call(request).status();
+}
+
+}  // namespace daicho

@@ -1,0 +1,64 @@
+// What the commands of the daicho binary share. Each group of commands lives in a cli_*.cc of its own and
+// hangs itself into the command line with an Add… function.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "consumers/node.h"
+#include "consumers/node_socket.h"
+
+namespace daicho {
+
+// 0 done, 1 the answer is no, 2 wrong usage or bad input, 3 the system could not do it, 4 denied.
+int ExitStatus(Code code);
+// Tells why on stderr; the exit status.
+int Fail(const Status& status);
+// From here on SIGINT and SIGTERM end nothing by themselves: StopRequested tells that one came.
+void WatchForStop();
+bool StopRequested();
+
+class Cli {
+ public:
+  explicit Cli(CLI::App& app) : app_(app) {}
+
+  // Options that many commands share.
+  bool json = false;
+  std::string home, log, kafka_config;
+  int exit = 0;  // of the command that ran
+
+  // A group of commands; the one that exists if there is one.
+  CLI::App* Group(const char* name, const char* what);
+  // `run` returns the exit status. `parent` null: at the top.
+  CLI::App* Command(CLI::App* parent, const char* name, const char* what, std::function<int()> run);
+  void TakesHome(CLI::App* command);
+  void TakesLog(CLI::App* command);
+
+ private:
+  CLI::App& app_;
+};
+
+void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
+void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
+void AddRecordCommands(Cli& cli);   // record
+
+// A node for one command: the running one over its socket, or one started for the purpose.
+class NodeAccess {
+ public:
+  static Result<NodeAccess> Open(const std::string& dir);
+  const Home& home() const { return home_; }
+  Result<node::Response> Call(const node::Request& request);
+  // Submits an event of the administration under the registrar's key.
+  Status Administer(v1::EventKind kind, const std::string& payload);
+
+ private:
+  Status AwaitProjector();
+
+  Home home_;
+  std::unique_ptr<SocketClient> client_;
+  std::unique_ptr<Node> node_;
+};
+
+}  // namespace daicho

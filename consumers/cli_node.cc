@@ -1,0 +1,225 @@
+// daicho init, issuer, serve, status, rebuild: the prefecture's node.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "consumers/cli.h"
+#include "consumers/progress.h"
+#include "events/codes.h"
+#include "events/tree_head.h"
+#include "ledger/files.h"
+#include "projections/projector.h"
+
+namespace daicho {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Arguments {
+  explicit Arguments(Cli& shared) : cli(shared) {}
+  Cli& cli;
+  std::string roles = "sequencer,projector,records";
+  int prefecture = 10;
+  std::string issuer, public_key;
+};
+
+int Init(const Arguments& a) {
+  auto home = CreateHome(a.cli.home, a.prefecture, a.cli.log, a.cli.kafka_config);
+  if (!home.ok()) return Fail(home.status());
+  std::vector<Founder> founders;
+  ordered_json keys = ordered_json::object();
+  if (Status status = MakeDirectories(home->Path("operators")); !status.ok()) return Fail(status);
+  for (const char* id : {"op1", "op2"}) {
+    const SigningKey key = SigningKey::Generate();
+    const std::string path = home->Path("operators/" + std::string(id) + ".key");
+    if (Status status = WriteSigningKey(path, key); !status.ok()) return Fail(status);
+    founders.push_back({id, key.public_key()});
+    keys[id] = path;
+  }
+  if (Status status = Found(*home, founders); !status.ok()) {
+    std::filesystem::remove_all(home->Path("daicho.toml"));
+    return Fail(status);
+  }
+  if (a.cli.json) {
+    std::cout << ordered_json({{"home", a.cli.home},
+                               {"prefecture", std::to_string(a.prefecture)},
+                               {"ledger", ToHex(View(home->ledger))},
+                               {"log", home->log},
+                               {"operators", keys}})
+                     .dump()
+              << "\n";
+    return 0;
+  }
+  fmt::print("台帳を開設しました: {}\n  ログ      {}\n  公開鍵    {}\n", ToHex(View(home->ledger)), home->log,
+             home->Path("ledger.pub.json"));
+  for (const auto& [id, path] : keys.items()) {
+    fmt::print("  操作者    {}  鍵 {}（本人に引き渡してください）\n", id, path.get<std::string>());
+  }
+  return 0;
+}
+
+int IssuerAdd(const Arguments& a) {
+  const Municipality* municipality = FindMunicipality(a.issuer);
+  if (municipality == nullptr) return Fail(Invalid("issuer: no municipality of the prefecture"));
+  auto text = ReadFile(a.public_key);
+  if (!text.ok()) return Fail(text.status());
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  auto bytes = FromHex(*text);
+  if (!bytes.ok() || bytes->size() != 32) return Fail(Invalid(a.public_key + ": no public key of 32 bytes in hex"));
+  auto node = NodeAccess::Open(a.cli.home);
+  if (!node.ok()) return Fail(node.status());
+  auto key = ToArray<32>(*bytes);
+  v1::IssuerRegistered issuer;
+  issuer.set_issuer(a.issuer);
+  issuer.set_name(std::string(municipality->name));
+  issuer.set_public_key(*bytes);
+  issuer.set_key_id(NoteKeyId(IssuerOrigin(node->home().prefecture, a.issuer), *key));
+  issuer.set_role(v1::ISSUER_ROLE_MUNICIPALITY);
+  if (Status status = node->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer.SerializeAsString()); !status.ok()) {
+    return Fail(status);
+  }
+  if (a.cli.json) {
+    std::cout << ordered_json({{"issuer", a.issuer}, {"name", municipality->name}}).dump() << "\n";
+  } else {
+    fmt::print("{} {} を登録しました\n", a.issuer, municipality->name);
+  }
+  return 0;
+}
+
+int Serve(const Arguments& a) {
+  auto home = OpenHome(a.cli.home);
+  if (!home.ok()) return Fail(home.status());
+  NodeOptions options;
+  options.roles.clear();
+  std::istringstream names(a.roles);
+  for (std::string role; std::getline(names, role, ',');) {
+    if (role != "sequencer" && role != "projector" && role != "records") {
+      return Fail(Invalid("roles: no such role: " + role));
+    }
+    options.roles.insert(role);
+  }
+  options.listen = options.roles.contains("records");
+  Progress progress("projector");
+  options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
+  auto node = Node::Start(*home, options);
+  if (!node.ok()) return Fail(node.status());
+  fmt::print(stderr, "daicho: serving {} ({}), log {}\n", a.cli.home, a.roles, home->log);
+  const Status status = (*node)->Wait([] { return StopRequested(); });
+  if (!status.ok()) {
+    fmt::print(stderr, "daicho: ALARM: {}\n", status.ToString());
+    return ExitStatus(status.code());
+  }
+  return 0;
+}
+
+int ShowStatus(const Arguments& a) {
+  auto node = NodeAccess::Open(a.cli.home);
+  if (!node.ok()) return Fail(node.status());
+  node::Request request;
+  request.mutable_status();
+  auto response = node->Call(request);
+  if (!response.ok()) return Fail(response.status());
+  if (a.cli.json) {
+    std::cout << response->json() << "\n";
+    return 0;
+  }
+  const auto status = ordered_json::parse(response->json());
+  const auto number = [](const ordered_json& object, const char* key) {
+    return object.contains(key) ? object[key].dump() : std::string("–");
+  };
+  fmt::print("都道府県    {}\nログ        {}\n位置        {}\n", status["prefecture"].get<std::string>(),
+             status["log"].get<std::string>(), number(status, "size"));
+  if (status.contains("record_file")) {
+    const auto& file = status["record_file"];
+    fmt::print("記録ファイル 位置 {}  住民 {}  消除 {}  版 {}\n", number(file, "position"),
+               number(file, "residents"), number(file, "removed"), number(file, "versions"));
+    if (file.contains("digest")) fmt::print("照合値      {}\n", file["digest"].get<std::string>());
+  }
+  return 0;
+}
+
+// Builds the record file anew from the ledger beside the live one, then takes its place.
+int Rebuild(const Arguments& a) {
+  auto home = OpenHome(a.cli.home);
+  if (!home.ok()) return Fail(home.status());
+  if (SocketClient::Connect(home->Socket()).ok()) {
+    return Fail(Unavailable("a node is serving this home; stop it before rebuilding"));
+  }
+  auto log = OpenLog(home->log, home->kafka_config);
+  if (!log.ok()) return Fail(log.status());
+  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead);
+  if (!keys.ok()) return Fail(keys.status());
+  const std::string beside = home->Path("record_file.new");
+  std::filesystem::remove_all(beside);
+  const auto begun = std::chrono::steady_clock::now();
+  ordered_json out;
+  {
+    Progress progress("rebuild");
+    ProjectorOptions options;
+    options.prefecture = home->prefecture;
+    options.ledger = home->ledger;
+    options.registrar_public_key = home->registrar.public_key();
+    options.dir = beside;
+    options.log = log->get();
+    options.keys = keys->get();
+    options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
+    auto projector = Projector::Open(std::move(options));
+    if (!projector.ok()) return Fail(projector.status());
+    if (Status status = (*projector)->CatchUp(); !status.ok()) return Fail(status);
+    if (Status status = (*projector)->store().Flush(); !status.ok()) return Fail(status);
+    auto digest = (*projector)->file().ContentDigest();
+    if (!digest.ok()) return Fail(digest.status());
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    const std::uint64_t entries = (*projector)->position().value();
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    out = {{"entries", entries},
+           {"seconds", seconds},
+           {"rate", static_cast<double>(entries) / seconds},
+           {"digest", ToHex(View(*digest))},
+           {"peak_memory_bytes", static_cast<std::uint64_t>(usage.ru_maxrss) * 1024}};
+  }
+  const std::string live = home->Path("record_file"), old = home->Path("record_file.old");
+  std::error_code error;
+  std::filesystem::remove_all(old, error);
+  if (FileExists(live)) std::filesystem::rename(live, old, error);
+  if (!error) std::filesystem::rename(beside, live, error);
+  if (error) return Fail(Unavailable("putting the new record file in place: " + error.message()));
+  std::filesystem::remove_all(old, error);
+  if (a.cli.json) {
+    std::cout << out.dump() << "\n";
+  } else {
+    fmt::print("{} 件から作り直しました（{:.1f} 秒）。照合値 {}\n", out["entries"].dump(),
+               out["seconds"].get<double>(), out["digest"].get<std::string>());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddNodeCommands(Cli& cli) {
+  auto a = std::make_shared<Arguments>(cli);
+  CLI::App* init = cli.Command(nullptr, "init", "新しい台帳: 鍵、最初の操作者、スキーマ", [a] { return Init(*a); });
+  cli.TakesHome(init);
+  cli.TakesLog(init);
+  init->add_option("--prefecture", a->prefecture, "都道府県コード 1–47")->required()->check(CLI::Range(1, 47));
+
+  CLI::App* issuer = cli.Group("issuer", "発行者の管理");
+  CLI::App* issuer_add = cli.Command(issuer, "add", "市町村を登録", [a] { return IssuerAdd(*a); });
+  cli.TakesHome(issuer_add);
+  issuer_add->add_option("--issuer", a->issuer, "市町村コード（6桁）")->required();
+  issuer_add->add_option("--public-key", a->public_key, "公開鍵のファイル（16進）")->required();
+
+  CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
+  cli.TakesHome(serve);
+  serve->add_option("--roles", a->roles, "sequencer,projector,records");
+
+  cli.TakesHome(cli.Command(nullptr, "status", "位置、件数、照合値", [a] { return ShowStatus(*a); }));
+  cli.TakesHome(cli.Command(nullptr, "rebuild", "記録ファイルを台帳から作り直す", [a] { return Rebuild(*a); }));
+}
+
+}  // namespace daicho
