@@ -106,12 +106,14 @@ Result<Home> CreateHome(const std::string& dir, int prefecture, const std::strin
   home.ledger = RandomArray<16>();
   home.registrar = SigningKey::Generate();
   home.records = SigningKey::Generate();
+  home.retention = SigningKey::Generate();
   home.receipts = SigningKey::Generate();
   home.intake = HpkeKeyPair::Generate();
   if (FileExists(home.Path("daicho.toml"))) return Conflict(dir + " is a home already");
   RETURN_IF_ERROR(MakeDirectories(home.Path("keys")));
   RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/registrar.key"), home.registrar));
   RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/records.key"), home.records));
+  RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/retention.key"), home.retention));
   RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/receipts.key"), home.receipts));
   RETURN_IF_ERROR(WriteSecret(home.Path("keys/intake.key"), home.intake.private_key));
   RETURN_IF_ERROR(WritePublicPart(home));
@@ -133,6 +135,7 @@ Result<Home> OpenHome(const std::string& dir) {
   home.kafka_config = settings["kafka_config"];
   ASSIGN_OR_RETURN(home.registrar, ReadSigningKey(home.Path("keys/registrar.key")));
   ASSIGN_OR_RETURN(home.records, ReadSigningKey(home.Path("keys/records.key")));
+  ASSIGN_OR_RETURN(home.retention, ReadSigningKey(home.Path("keys/retention.key")));
   ASSIGN_OR_RETURN(home.receipts, ReadSigningKey(home.Path("keys/receipts.key")));
   ASSIGN_OR_RETURN(const Key256 intake, ReadSecret(home.Path("keys/intake.key")));
   home.intake = HpkeKeyPair::FromPrivate(intake);

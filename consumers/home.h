@@ -26,7 +26,7 @@ struct Home {
   LedgerId ledger{};
   std::string log;           // "local:DIR" or "kafka://HOST:PORT[,…]"
   std::string kafka_config;  // file of librdkafka settings; empty: none
-  SigningKey registrar, records, receipts;
+  SigningKey registrar, records, retention, receipts;
   HpkeKeyPair intake;
 
   std::string Path(const std::string& name) const { return dir + "/" + name; }

@@ -265,6 +265,63 @@ Result<std::string> Node::StatusJson() {
   return out.dump();
 }
 
+namespace {
+
+// 令30条の6 and the periods that the prefecture's assessment names; the years of documents are the
+// prefecture's own to set.
+void AddRetentionRule(v1::PolicyRules& rules, const char* name, v1::RetentionClass retention,
+                      std::initializer_list<v1::NoticeKind> kinds, v1::RetentionStart start, std::uint32_t years,
+                      const char* article) {
+  v1::RetentionRule& rule = *rules.add_retention_rules();
+  rule.set_rule(name);
+  rule.set_retention(retention);
+  for (const v1::NoticeKind kind : kinds) rule.add_notice_kinds(kind);
+  rule.set_start(start);
+  rule.set_years(years);
+  rule.set_permanent(years == 0);
+  rule.set_article(article);
+}
+
+v1::PolicyRules FirstRules() {
+  v1::PolicyRules rules;
+  rules.set_version(1);
+  rules.set_title("初期の規則");
+  AddRetentionRule(rules, "notice", v1::RETENTION_CLASS_NOTICE, {v1::NOTICE_KIND_ENTRY, v1::NOTICE_KIND_AMEND},
+                   v1::RETENTION_START_SUPERSEDED, 150, "令30条の6");
+  AddRetentionRule(rules, "removal", v1::RETENTION_CLASS_NOTICE, {v1::NOTICE_KIND_REMOVAL},
+                   v1::RETENTION_START_RECEIVED, 150, "令30条の6");
+  AddRetentionRule(rules, "operation", v1::RETENTION_CLASS_OPERATION, {}, v1::RETENTION_START_ADMITTED, 7,
+                   "特定個人情報保護評価書（操作履歴、提供・移転の記録）");
+  AddRetentionRule(rules, "disclosure", v1::RETENTION_CLASS_DISCLOSURE, {}, v1::RETENTION_START_ADMITTED, 5,
+                   "県の文書規程（設定値）");
+  AddRetentionRule(rules, "administration", v1::RETENTION_CLASS_ADMINISTRATION, {},
+                   v1::RETENTION_START_UNSPECIFIED, 0, "台帳の検証に要するもの");
+  return rules;
+}
+
+v1::IssuerRegistered RoleIssuerOf(const Home& home, const char* role, const char* name, const SigningKey& key,
+                                  v1::IssuerRole may) {
+  v1::IssuerRegistered out;
+  out.set_issuer(RoleIssuer(home.prefecture, role));
+  out.set_name(name);
+  out.set_public_key(std::string(View(key.public_key())));
+  out.set_key_id(NoteKeyId(IssuerOrigin(home.prefecture, out.issuer()), key.public_key()));
+  out.set_role(may);
+  return out;
+}
+
+v1::RoleDefined OperatorRole(const char* role, const char* name, const char* duty,
+                             std::initializer_list<v1::Permission> permissions) {
+  v1::RoleDefined out;
+  out.set_role(role);
+  out.set_name(name);
+  out.add_duties(duty);
+  for (const v1::Permission permission : permissions) out.add_permissions(permission);
+  return out;
+}
+
+}  // namespace
+
 Status Found(const Home& home, const std::vector<Founder>& operators) {
   ASSIGN_OR_RETURN(auto log, OpenLog(home.log, home.kafka_config));
   RETURN_IF_ERROR(CreateLedgerTopics(*log, home.prefecture));
@@ -292,37 +349,44 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   algorithms.set_ratchet("hmac-sha256");
   RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString()));
 
-  v1::IssuerRegistered records;
-  records.set_issuer(RoleIssuer(home.prefecture, "records"));
-  records.set_name("本人確認情報検索");
-  records.set_public_key(std::string(View(home.records.public_key())));
-  records.set_key_id(NoteKeyId(IssuerOrigin(home.prefecture, records.issuer()), home.records.public_key()));
-  records.set_role(v1::ISSUER_ROLE_RECORDS);
-  RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, records.SerializeAsString()));
-
-  v1::RoleDefined role;
-  role.set_role("representative-terminal");
-  role.set_name("代表端末");
-  role.add_duties("5-1");
-  role.add_permissions(v1::PERMISSION_READ_RECORD);
-  role.add_permissions(v1::PERMISSION_READ_HISTORY);
-  role.add_permissions(v1::PERMISSION_SEARCH);
-  RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_ROLE_DEFINED, role.SerializeAsString()));
+  const auto administer = [&](v1::EventKind kind, const google::protobuf::Message& message) {
+    return node->Administer(kind, message.SerializeAsString());
+  };
+  for (const v1::IssuerRegistered& issuer :
+       {RoleIssuerOf(home, "records", "本人確認情報検索", home.records, v1::ISSUER_ROLE_RECORDS),
+        RoleIssuerOf(home, "retention", "保存期間の管理", home.retention, v1::ISSUER_ROLE_RETENTION)}) {
+    RETURN_IF_ERROR(administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer));
+  }
+  std::vector<std::string> roles;
+  for (const v1::RoleDefined& role :
+       {OperatorRole("representative-terminal", "代表端末", "5-1",
+                     {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH}),
+        OperatorRole("administrator", "管理者", "admin",
+                     {v1::PERMISSION_CONSENT, v1::PERMISSION_ERASE, v1::PERMISSION_ADMINISTER, v1::PERMISSION_AUDIT})}) {
+    RETURN_IF_ERROR(administer(v1::EVENT_KIND_ROLE_DEFINED, role));
+    roles.push_back(role.role());
+  }
   for (const Founder& founder : operators) {
     v1::OperatorRegistered registered;
     registered.set_operator_id(founder.operator_id);
     registered.set_public_key(std::string(View(founder.public_key)));
     registered.set_key_id(NoteKeyId(founder.operator_id, founder.public_key));
-    registered.add_roles(role.role());
-    RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString()));
+    for (const std::string& role : roles) registered.add_roles(role);
+    RETURN_IF_ERROR(administer(v1::EVENT_KIND_OPERATOR_REGISTERED, registered));
   }
-  for (const KindInfo& kind : Kinds()) {
-    v1::SchemaRegistered schema;
-    schema.set_name(std::string(kind.message));
-    schema.set_file_descriptor_set(EncodeSchema(kind));
-    schema.set_sha256(std::string(View(Sha256Of({schema.file_descriptor_set()}))));
-    RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_SCHEMA_REGISTERED, schema.SerializeAsString()));
-  }
+  v1::PolicySet policy;
+  policy.set_rules(FirstRules().SerializeAsString());
+  RETURN_IF_ERROR(administer(v1::EVENT_KIND_POLICY_SET, policy));
+  const auto add_schema = [&](std::string_view message, std::string schema) {
+    v1::SchemaRegistered registered;
+    registered.set_name(std::string(message));
+    registered.set_sha256(std::string(View(Sha256Of({schema}))));
+    registered.set_file_descriptor_set(std::move(schema));
+    return administer(v1::EVENT_KIND_SCHEMA_REGISTERED, registered);
+  };
+  // What everything else lies in.
+  RETURN_IF_ERROR(add_schema(v1::Entry::descriptor()->full_name(), EncodeSchema(*v1::Entry::descriptor())));
+  for (const KindInfo& kind : Kinds()) RETURN_IF_ERROR(add_schema(kind.message, EncodeSchema(kind)));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <new>
@@ -25,6 +26,7 @@ using PkeyCtxPtr = std::unique_ptr<EVP_PKEY_CTX, Deleter<EVP_PKEY_CTX_free>>;
 using CipherCtxPtr = std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>>;
 using CipherPtr = std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>>;
 using MdCtxPtr = std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>>;
+using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
 
 static_assert(sizeof(SHA256_CTX) <= 128 && alignof(SHA256_CTX) <= 8);
 
@@ -233,6 +235,19 @@ std::string SigningKey::Sign(std::string_view message) const {
   CHECK(EVP_DigestSignInit(ctx.get(), nullptr, nullptr, nullptr, static_cast<EVP_PKEY*>(key_.get())) == 1);
   CHECK(EVP_DigestSign(ctx.get(), Data(out), &size, Data(message), message.size()) == 1);
   return out;
+}
+
+Status CheckCertificate(std::string_view der) {
+  const unsigned char* at = Data(der);
+  const X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  if (certificate == nullptr || at != Data(der) + der.size()) return Invalid("no X.509 certificate in DER");
+  char group[32] = {};
+  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  if (key == nullptr || EVP_PKEY_get_group_name(key, group, sizeof group, nullptr) != 1 ||
+      std::string_view(group) != "prime256v1") {
+    return Invalid("the certificate's key is not P-256");
+  }
+  return {};
 }
 
 void AeadSeal(const Key256& key, std::string_view nonce, std::string_view aad,

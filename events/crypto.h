@@ -71,6 +71,9 @@ class SigningKey {
   std::shared_ptr<void> key_;
 };
 
+// An X.509 certificate in DER, alone, of a P-256 key. Errors: kInvalid.
+Status CheckCertificate(std::string_view der);
+
 // AES-256-GCM with a 96-bit nonce. Output: ciphertext ‖ tag(16).
 inline constexpr std::size_t kNonceBytes = 12;
 inline constexpr std::size_t kTagBytes = 16;

@@ -1,10 +1,15 @@
 #include "events/event.h"
 
+#include <algorithm>
+
 namespace daicho {
 namespace {
 
 constexpr std::string_view kCommitmentTag = "daicho/commitment/1\n";
 constexpr std::string_view kReceiptTag = "daicho/receipt/1\n";
+// EntryLeaf.part_digests on the wire: field 9, 32 bytes.
+constexpr std::string_view kDigestPrefix("\x4a\x20", 2);
+constexpr std::size_t kDigestBytes = kDigestPrefix.size() + sizeof(Digest);
 
 template <typename Message>
 Status ParseExact(std::string_view bytes, Message& out, const char* what) {
@@ -85,7 +90,26 @@ Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& leaf) {
   for (const v1::KeyReference& key : leaf.keys()) {
     if (key.subject().size() != 16) return Corrupt("entry leaf names a subject of the wrong size");
   }
+  if (leaf.part_digests_size() != leaf.keys_size()) return Corrupt("entry leaf lacks digests of its parts");
+  // Where the digests begin must not be a matter of opinion.
+  std::string_view digests = bytes.substr(BeforeDigests(bytes, leaf.keys_size()).size());
+  for (const std::string& digest : leaf.part_digests()) {
+    if (digest.size() != sizeof(Digest) || !digests.starts_with(kDigestPrefix) ||
+        digests.substr(kDigestPrefix.size(), sizeof(Digest)) != digest) {
+      return Corrupt("entry leaf does not end with the digests of its parts");
+    }
+    digests.remove_prefix(kDigestBytes);
+  }
   return {};
+}
+
+std::string_view BeforeDigests(std::string_view leaf, int sealed_parts) {
+  const std::size_t digests = kDigestBytes * static_cast<std::size_t>(sealed_parts);
+  return leaf.substr(0, leaf.size() - std::min(digests, leaf.size()));
+}
+
+void AppendDigests(std::string& leaf, const std::vector<std::string>& sealed_parts) {
+  for (const std::string& part : sealed_parts) leaf.append(kDigestPrefix).append(View(Sha256Of({part})));
 }
 
 Result<v1::EventHeader> ParseHeader(std::string_view bytes) {
@@ -139,13 +163,13 @@ Key256 RatchetKey(Key256 key, std::uint32_t steps) {
   return key;
 }
 
-std::string SealPart(const Key256& key, std::string_view leaf, std::string_view salt,
+std::string SealPart(const Key256& key, std::string_view before_digests, std::string_view salt,
                      std::string_view payload) {
   const auto nonce = RandomArray<kNonceBytes>();
   std::string out;
   out.reserve(kNonceBytes + salt.size() + payload.size() + kTagBytes);
   out.append(View(nonce));
-  AeadSeal(key, View(nonce), leaf, {salt, payload}, out);
+  AeadSeal(key, View(nonce), before_digests, {salt, payload}, out);
   return out;
 }
 
@@ -155,12 +179,12 @@ Result<std::string> OpenClearPart(std::string_view part, std::string_view commit
   return std::string(part.substr(sizeof(Salt)));
 }
 
-Result<std::string> OpenSealedPart(const Key256& key, std::string_view leaf, std::string_view part,
+Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_digests, std::string_view part,
                                    std::string_view commitment) {
   if (part.empty()) return Erased("the content was erased");
   if (part.size() < kNonceBytes) return Tampered("part is shorter than its nonce");
   ASSIGN_OR_RETURN(std::string plain,
-                   AeadOpen(key, part.substr(0, kNonceBytes), leaf, part.substr(kNonceBytes)));
+                   AeadOpen(key, part.substr(0, kNonceBytes), before_digests, part.substr(kNonceBytes)));
   RETURN_IF_ERROR(CheckCommitment(plain, commitment));
   plain.erase(0, sizeof(Salt));
   return plain;

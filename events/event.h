@@ -66,11 +66,17 @@ Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& out);
 // The key of the ratchet's step `step`, from the row's first key.
 Key256 RatchetKey(Key256 key, std::uint32_t steps);
 
-// A sealed part: nonce ‖ AES-256-GCM(salt ‖ payload), the leaf as its AAD.
-std::string SealPart(const Key256& key, std::string_view leaf, std::string_view salt,
+// A leaf's bytes before its part digests: what its sealed parts are bound to.
+// Requires: a leaf that ParseLeaf accepted, with so many sealed parts.
+std::string_view BeforeDigests(std::string_view leaf, int sealed_parts);
+// Adds the digests of `sealed_parts` to a leaf that was serialised without any.
+void AppendDigests(std::string& leaf, const std::vector<std::string>& sealed_parts);
+
+// A sealed part: nonce ‖ AES-256-GCM(salt ‖ payload), its AAD the leaf up to its digests.
+std::string SealPart(const Key256& key, std::string_view before_digests, std::string_view salt,
                      std::string_view payload);
 // The payload, checked against its commitment. Errors: kTampered, kErased for an empty part.
-Result<std::string> OpenSealedPart(const Key256& key, std::string_view leaf, std::string_view part,
+Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_digests, std::string_view part,
                                    std::string_view commitment);
 Result<std::string> OpenClearPart(std::string_view part, std::string_view commitment);
 

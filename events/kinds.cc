@@ -73,6 +73,8 @@ constexpr auto kKinds = std::to_array<KindInfo>({
      MESSAGE(DifferenceResolved), nullptr, kOperation, false, kReconciler},
     {EVENT_KIND_ERASURE, "jp.daicho.erasure.v1", "erasure", "消去",
      MESSAGE(Erasure), nullptr, kAdministration, true, kRetention},
+    {EVENT_KIND_ERASURE_COMPLETED, "jp.daicho.erasure-completed.v1", "erasure completed", "消去の完了",
+     MESSAGE(ErasureCompleted), nullptr, kAdministration, true, kRetention},
     {EVENT_KIND_LEDGER_OPENED, "jp.daicho.ledger-opened.v1", "ledger opened", "台帳の開設",
      MESSAGE(LedgerOpened), nullptr, kAdministration, true, kRegistrar},
     {EVENT_KIND_ISSUER_REGISTERED, "jp.daicho.issuer-registered.v1", "issuer registered", "発行者の登録",
@@ -141,6 +143,12 @@ std::string EncodeSchema(const KindInfo& kind) {
   google::protobuf::FileDescriptorSet set;
   AddFile(*kind.descriptor()->file(), set);
   if (kind.part_descriptor != nullptr) AddFile(*kind.part_descriptor()->file(), set);
+  return set.SerializeAsString();
+}
+
+std::string EncodeSchema(const google::protobuf::Descriptor& message) {
+  google::protobuf::FileDescriptorSet set;
+  AddFile(*message.file(), set);
   return set.SerializeAsString();
 }
 

@@ -34,9 +34,10 @@ std::span<const KindInfo> Kinds();
 const KindInfo* FindKind(events::v1::EventKind kind);
 const KindInfo* FindKind(std::string_view type);
 
-// The schema of a kind's messages: a serialised google.protobuf.FileDescriptorSet, each file after those
-// it imports.
+// The schema of a kind's messages, or of one message: a serialised google.protobuf.FileDescriptorSet, each
+// file after those it imports.
 std::string EncodeSchema(const KindInfo& kind);
+std::string EncodeSchema(const google::protobuf::Descriptor& message);
 
 // False also for an unknown kind or role.
 bool MayIssue(events::v1::IssuerRole role, events::v1::EventKind kind);

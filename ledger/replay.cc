@@ -1,126 +1,54 @@
 #include "ledger/replay.h"
 
-#include "events/codes.h"
-
 namespace daicho {
 namespace {
 
 constexpr std::string_view kRegistryPrefix = "registry/";
 constexpr std::string_view kIssuerPrefix = "issuer/";
 constexpr std::string_view kReplayKey = "replay";
-constexpr std::size_t kRoleNameBytesMax = 40;
+constexpr std::string_view kTreeKey = "tree";
 
 Status At(Position position, const Status& status) {
   return status.With("position " + std::to_string(position.value()));
 }
 
-template <typename Message>
-Result<Message> ParsePayload(const std::string& payload) {
-  Message message;
-  if (!message.ParseFromString(payload)) return Invalid("the payload cannot be decoded");
-  return message;
+std::string RegistryKey(Position position) {
+  std::string key(kRegistryPrefix);
+  AppendU64(key, position.value());
+  return key;
 }
 
-// The role's name becomes part of a topic's.
-bool IsRoleIssuer(std::uint32_t prefecture, std::string_view issuer) {
-  const std::string prefix = RoleIssuer(static_cast<int>(prefecture), "");
-  if (!issuer.starts_with(prefix)) return false;
-  const std::string_view role = issuer.substr(prefix.size());
-  return !role.empty() && role.size() <= kRoleNameBytesMax &&
-         role.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+Status Prepare(std::string_view record, PreparedEntry& out) {
+  RETURN_IF_ERROR(ParseEntry(record, out.entry));
+  RETURN_IF_ERROR(ParseLeafInto(out.entry.leaf, out.leaf));
+  RETURN_IF_ERROR(ParseHeaderInto(out.leaf.header(), out.header));
+  out.kind = FindKind(out.header.kind());
+  if (out.kind == nullptr) return Unsupported("an event of an unknown kind");
+  const int parts = out.header.commitments_size();
+  const int clear = out.kind->clear ? 1 : 0;
+  if (static_cast<int>(out.entry.parts.size()) != parts || out.leaf.keys_size() != parts - clear) {
+    return Tampered("parts, keys and commitments do not match");
+  }
+  for (int i = 0; i < parts; ++i) {
+    const std::string_view part = out.entry.parts[static_cast<std::size_t>(i)];
+    if (i < clear) {
+      RETURN_IF_ERROR(OpenClearPart(part, out.header.commitments(i)).status());
+    } else if (part.empty()) {
+      out.erased = true;
+    } else if (View(Sha256Of({part})) != out.leaf.part_digests(i - clear)) {
+      return Tampered("a sealed part is not the one that was appended");
+    }
+  }
+  out.leaf_hash = LeafHash(out.entry.leaf);
+  out.header_hash = LeafHash(out.leaf.header());
+  return {};
 }
 
 }  // namespace
 
-std::string RoleIssuer(int prefecture, std::string_view role) {
-  std::string digits = std::to_string(prefecture * 1000 + 100000).substr(1);
-  return digits + MunicipalityCodeCheckDigit(digits) + "." + std::string(role);
-}
-
-Status Registry::Apply(v1::EventKind kind, const std::string& payload) {
-  std::string name;
-  switch (kind) {
-    case v1::EVENT_KIND_LEDGER_OPENED: {
-      ASSIGN_OR_RETURN(auto opened, ParsePayload<v1::LedgerOpened>(payload));
-      if (ledger_.prefecture() != 0) return Invalid("ledger: the ledger was opened already");
-      if (opened.prefecture() < 1 || opened.prefecture() > 47) return Invalid("prefecture: 1 to 47");
-      if (opened.ledger().size() != 16) return Invalid("ledger: 16 bytes");
-      ASSIGN_OR_RETURN(const Key256 registrar, ToArray<32>(opened.registrar_public_key()));
-      RETURN_IF_ERROR(VerifyingKey::From(registrar).status());
-      // The ledger's first issuer registers itself by opening it.
-      v1::IssuerRegistered issuer;
-      issuer.set_issuer(RoleIssuer(static_cast<int>(opened.prefecture()), "registrar"));
-      issuer.set_public_key(opened.registrar_public_key());
-      issuer.set_role(v1::ISSUER_ROLE_REGISTRAR);
-      issuers_[issuer.issuer()] = std::move(issuer);
-      ledger_ = std::move(opened);
-      break;
-    }
-    case v1::EVENT_KIND_ISSUER_REGISTERED: {
-      ASSIGN_OR_RETURN(auto issuer, ParsePayload<v1::IssuerRegistered>(payload));
-      name = issuer.issuer();
-      if (issuer.role() == v1::ISSUER_ROLE_UNSPECIFIED) return Invalid("role: missing");
-      if (issuers_.contains(name)) return Invalid("issuer: registered already");
-      if (issuer.role() == v1::ISSUER_ROLE_MUNICIPALITY && !IsValidMunicipalityCode(name)) {
-        return Invalid("issuer: not a municipality's code");
-      }
-      if (issuer.role() != v1::ISSUER_ROLE_MUNICIPALITY && !IsRoleIssuer(ledger_.prefecture(), name)) {
-        return Invalid("issuer: not the prefecture's code and a role's name");
-      }
-      ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(issuer.public_key()));
-      RETURN_IF_ERROR(VerifyingKey::From(key).status());
-      issuers_[name] = std::move(issuer);
-      break;
-    }
-    case v1::EVENT_KIND_OPERATOR_REGISTERED: {
-      ASSIGN_OR_RETURN(auto registered, ParsePayload<v1::OperatorRegistered>(payload));
-      name = registered.operator_id();
-      if (name.empty()) return Invalid("operator_id: missing");
-      ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(registered.public_key()));
-      RETURN_IF_ERROR(VerifyingKey::From(key).status());
-      for (const std::string& role : registered.roles()) {
-        if (!roles_.contains(role)) return Invalid("roles: no such role: " + role);
-      }
-      operators_[name] = std::move(registered);
-      break;
-    }
-    case v1::EVENT_KIND_ROLE_DEFINED: {
-      ASSIGN_OR_RETURN(auto role, ParsePayload<v1::RoleDefined>(payload));
-      name = role.role();
-      if (name.empty()) return Invalid("role: missing");
-      roles_[name] = std::move(role);
-      break;
-    }
-    case v1::EVENT_KIND_SCHEMA_REGISTERED: {
-      // Kept in the ledger for whoever reads it decades later; nothing here acts on it.
-      ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
-      if (schema.sha256() != View(Sha256Of({schema.file_descriptor_set()}))) {
-        return Invalid("sha256: not the schema's");
-      }
-      return {};
-    }
-    default:
-      // Deny by default: an administration this version does not carry out would be admitted and ignored.
-      return Unsupported("this version does not carry out events of this kind");
-  }
-  unsaved_[std::to_string(kind) + "/" + name] = payload;
-  return {};
-}
-
-Result<OperatorState> Registry::FindOperator(const std::string& id) const {
-  const auto found = operators_.find(id);
-  if (found == operators_.end() || found->second.roles().empty()) {
-    return Denied("operator " + id + " is not registered");
-  }
-  OperatorState out;
-  ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(found->second.public_key()));
-  ASSIGN_OR_RETURN(out.key, VerifyingKey::From(key));
-  for (const std::string& name : found->second.roles()) {
-    const v1::RoleDefined& role = roles_.at(name);
-    out.duties.insert(role.duties().begin(), role.duties().end());
-    out.permissions.insert(role.permissions().begin(), role.permissions().end());
-  }
-  return out;
+void PrepareEntry(std::string_view record, PreparedEntry& out) {
+  out.erased = false;
+  out.status = Prepare(record, out);
 }
 
 const IssuerState* LedgerReplay::FindIssuer(const std::string& issuer) const {
@@ -128,89 +56,105 @@ const IssuerState* LedgerReplay::FindIssuer(const std::string& issuer) const {
   return found == issuers_.end() ? nullptr : &found->second;
 }
 
-// Gives every issuer that the registry has learnt of its tree.
-Status LedgerReplay::AddIssuers() {
+// Gives every issuer that the registry has learnt of its tree and the key in force. A head that was signed by
+// a key before it is verified by that.
+Status LedgerReplay::TakeKeys() {
   for (const auto& [name, registered] : registry_.issuers()) {
-    if (issuers_.contains(name)) continue;
-    IssuerState state;
-    state.role = registered.role();
-    ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(registered.public_key()));
-    ASSIGN_OR_RETURN(state.key, VerifyingKey::From(key));
-    issuers_.emplace(name, std::move(state));
+    IssuerState& issuer = issuers_[name];
+    issuer.role = registered.role();
+    const auto current = registry_.CurrentKey(v1::KEY_USE_ISSUER, name);
+    if (current.ok() && issuer.key && View(issuer.key->bytes()) == current->key) continue;
+    if (const auto waiting = unverified_.find(name); waiting != unverified_.end()) {
+      RETURN_IF_ERROR(VerifyHead(name, waiting->second));
+      unverified_.erase(waiting);
+    }
+    issuer.key.reset();
+    if (!current.ok()) continue;
+    ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(current->key));
+    ASSIGN_OR_RETURN(issuer.key, VerifyingKey::From(key));
   }
   return {};
 }
 
-Status LedgerReplay::ApplyClear() {
-  ASSIGN_OR_RETURN(const std::string payload, OpenClearPart(entry_.parts[0], header_.commitments(0)));
-  if (header_.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
-    ASSIGN_OR_RETURN(const auto opened, ParsePayload<v1::LedgerOpened>(payload));
-    if (opened.ledger() != View(ledger_) || opened.registrar_public_key() != View(registrar_)) {
+Status LedgerReplay::ApplyClear(const PreparedEntry& prepared) {
+  ASSIGN_OR_RETURN(const std::string payload,
+                   OpenClearPart(prepared.entry.parts[0], prepared.header.commitments(0)));
+  if (prepared.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
+    v1::LedgerOpened opened;
+    if (!opened.ParseFromString(payload) || opened.ledger() != View(ledger_) ||
+        opened.registrar_public_key() != View(registrar_)) {
       return Tampered("this is another ledger than the one expected");
     }
   }
-  if (Status status = registry_.Apply(header_.kind(), payload); !status.ok()) {
+  if (Status status = registry_.Apply(prepared.header.kind(), payload, next_); !status.ok()) {
     return Tampered("an admitted event breaks a rule: " + status.message());
   }
-  return AddIssuers();
+  return {};
 }
 
 Result<LedgerReplay::Checked> LedgerReplay::Next(std::string_view record) {
-  if (Status status = CheckEntry(record); !status.ok()) return At(next_, status);
-  const Checked out{next_, leaf_, header_, entry_, !leaf_.head().empty()};
-  last_admitted_at_ = TimeMicros(leaf_.admitted_at());
+  PrepareEntry(record, prepared_);
+  return Next(prepared_);
+}
+
+Result<LedgerReplay::Checked> LedgerReplay::Next(const PreparedEntry& prepared) {
+  if (Status status = CheckEntry(prepared); !status.ok()) return At(next_, status);
+  const Checked out{next_,          prepared.leaf,      prepared.header,     prepared.entry,
+                    prepared.leaf_hash, prepared.header_hash, !prepared.leaf.head().empty()};
+  last_admitted_at_ = TimeMicros(prepared.leaf.admitted_at());
+  tree_.Append(prepared.leaf_hash);
   next_ = next_.Next();
   return out;
 }
 
-Status LedgerReplay::CheckEntry(std::string_view record) {
-  RETURN_IF_ERROR(ParseEntry(record, entry_));
-  RETURN_IF_ERROR(ParseLeafInto(entry_.leaf, leaf_));
-  if (leaf_.ledger() != View(ledger_)) return Tampered("the entry belongs to another ledger");
-  if (leaf_.position() != next_.value()) {
-    return Tampered("the entry says it is at " + std::to_string(leaf_.position()));
+Status LedgerReplay::CheckEntry(const PreparedEntry& prepared) {
+  RETURN_IF_ERROR(prepared.status);
+  const v1::EntryLeaf& leaf = prepared.leaf;
+  const v1::EventHeader& header = prepared.header;
+  if (leaf.ledger() != View(ledger_)) return Tampered("the entry belongs to another ledger");
+  if (leaf.position() != next_.value()) {
+    return Tampered("the entry says it is at " + std::to_string(leaf.position()));
   }
-  if (leaf_.admitted_at() < last_admitted_at_.value()) {
+  if (leaf.admitted_at() < last_admitted_at_.value()) {
     return Tampered("the entry is older than the one before it");
   }
-  RETURN_IF_ERROR(ParseHeaderInto(leaf_.header(), header_));
-  const KindInfo* kind = FindKind(header_.kind());
-  if (kind == nullptr) return Unsupported("an event of an unknown kind");
-  const int parts = header_.commitments_size();
-  if (static_cast<int>(entry_.parts.size()) != parts || leaf_.keys_size() != parts - (kind->clear ? 1 : 0)) {
-    return Tampered("parts, keys and commitments do not match");
-  }
-  const std::string& issuer_name = header_.issuer();
+  const std::string& issuer_name = header.issuer();
   if (!open_issuer_.empty() && open_issuer_ != issuer_name) {
     return Tampered("another issuer's entry inside a submission");
   }
   const bool opening = next_ == Position(0);
-  if (opening != (header_.kind() == v1::EVENT_KIND_LEDGER_OPENED)) {
+  if (opening != (header.kind() == v1::EVENT_KIND_LEDGER_OPENED)) {
     return Tampered("a ledger begins with its opening, and only there");
   }
-  if (opening) RETURN_IF_ERROR(ApplyClear());  // registers the issuer that opens it
+  if (opening) {
+    RETURN_IF_ERROR(ApplyClear(prepared));
+    RETURN_IF_ERROR(TakeKeys());  // of the issuer that opens it
+  }
   const auto issuer = issuers_.find(issuer_name);
   if (issuer == issuers_.end()) return Tampered("issuer " + issuer_name + " is not registered");
-  if (!MayIssue(issuer->second.role, header_.kind())) {
+  if (!MayIssue(issuer->second.role, header.kind())) {
     return Tampered("issuer " + issuer_name + " may not issue this kind");
   }
-  if (header_.sequence() != issuer->second.tree.size() + 1) {
-    return Tampered("issuer " + issuer_name + " has event " + std::to_string(header_.sequence()) +
+  if (header.sequence() != issuer->second.tree.size() + 1) {
+    return Tampered("issuer " + issuer_name + " has event " + std::to_string(header.sequence()) +
                     " where " + std::to_string(issuer->second.tree.size() + 1) + " belongs");
   }
-  issuer->second.tree.Append(LeafHash(leaf_.header()));
-  if (kind->clear && !opening) RETURN_IF_ERROR(ApplyClear());
-  if (leaf_.head().empty()) {
+  issuer->second.tree.Append(prepared.header_hash);
+  if (leaf.head().empty()) {
     open_issuer_ = issuer_name;
-    return {};
+  } else {
+    open_issuer_.clear();
+    RETURN_IF_ERROR(CheckHead(issuer->second, prepared));
   }
-  open_issuer_.clear();
-  return CheckHead(issuer->second, leaf_.head());
+  if (!prepared.kind->clear || opening) return {};
+  RETURN_IF_ERROR(ApplyClear(prepared));
+  // A submission's own head is signed by the key that held before it, also where it changes that key.
+  return open_issuer_.empty() ? TakeKeys() : Status();
 }
 
-Status LedgerReplay::CheckHead(IssuerState& issuer, const std::string& note) {
-  const std::string& name = header_.issuer();
-  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(note));
+Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepared) {
+  const std::string& name = prepared.header.issuer();
+  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(prepared.leaf.head()));
   const int prefecture = static_cast<int>(registry_.ledger().prefecture());
   if (head.origin != IssuerOrigin(prefecture, name) || head.ledger != View(ledger_)) {
     return Tampered("a head of another issuer or ledger");
@@ -218,26 +162,27 @@ Status LedgerReplay::CheckHead(IssuerState& issuer, const std::string& note) {
   if (head.size != issuer.tree.size() || head.root != issuer.tree.Root()) {
     return Tampered("the head of issuer " + name + " does not cover its events");
   }
-  unverified_[name] = note;
+  if (!issuer.key) return Tampered("the key of issuer " + name + " is revoked");
+  unverified_[name] = prepared.leaf.head();
   unsaved_issuers_.insert(name);
   return {};
 }
 
+Status LedgerReplay::VerifyHead(const std::string& issuer, const std::string& note) const {
+  return VerifyTreeHead(note, *issuers_.at(issuer).key)
+      .status()
+      .With("head of issuer " + issuer + " before position " + std::to_string(next_.value() + 1));
+}
+
 Status LedgerReplay::VerifyHeads() {
-  for (const auto& [name, note] : unverified_) {
-    if (Status status = VerifyTreeHead(note, issuers_.at(name).key).status(); !status.ok()) {
-      return status.With("head of issuer " + name + " before position " + std::to_string(next_.value()));
-    }
-  }
+  for (const auto& [name, note] : unverified_) RETURN_IF_ERROR(VerifyHead(name, note));
   unverified_.clear();
   return {};
 }
 
 void LedgerReplay::Save(StoreBatch& batch, Family family) {
   CHECK(between_submissions() && unverified_.empty());
-  for (const auto& [name, payload] : registry_.unsaved()) {
-    batch.Put(family, std::string(kRegistryPrefix) + name, payload);
-  }
+  for (const auto& [position, row] : registry_.unsaved()) batch.Put(family, RegistryKey(position), row);
   registry_.unsaved().clear();
   for (const std::string& name : unsaved_issuers_) {
     batch.Put(family, std::string(kIssuerPrefix) + name, issuers_.at(name).tree.Encode());
@@ -248,6 +193,7 @@ void LedgerReplay::Save(StoreBatch& batch, Family family) {
   AppendU64(state, static_cast<std::uint64_t>(last_admitted_at_.value()));
   state.append(View(ledger_));
   batch.Put(family, kReplayKey, state);
+  batch.Put(family, kTreeKey, tree_.Encode());
 }
 
 Status LedgerReplay::Load(const Store& store, Family family) {
@@ -258,18 +204,18 @@ Status LedgerReplay::Load(const Store& store, Family family) {
   }
   next_ = Position(ReadU64(state));
   last_admitted_at_ = TimeMicros(static_cast<std::int64_t>(ReadU64(std::string_view(state).substr(8))));
+  ASSIGN_OR_RETURN(const std::string tree, store.Get(family, kTreeKey));
+  ASSIGN_OR_RETURN(tree_, MerkleEdge::Decode(tree));
+  if (tree_.size() != next_.value()) return Corrupt("the stored tree does not reach the stored position");
   auto it = store.NewIterator(family);
-  // By kind, so that roles stand before the operators that hold them.
-  for (const v1::EventKind kind : {v1::EVENT_KIND_LEDGER_OPENED, v1::EVENT_KIND_ISSUER_REGISTERED,
-                                   v1::EVENT_KIND_ROLE_DEFINED, v1::EVENT_KIND_OPERATOR_REGISTERED}) {
-    const std::string prefix = std::string(kRegistryPrefix) + std::to_string(kind) + "/";
-    for (it.Seek(prefix); it.Valid() && it.key().starts_with(prefix); it.Next()) {
-      RETURN_IF_ERROR(registry_.Apply(kind, std::string(it.value())));
-    }
-    RETURN_IF_ERROR(it.status());
+  for (it.Seek(kRegistryPrefix); it.Valid() && it.key().starts_with(kRegistryPrefix); it.Next()) {
+    const std::string_view at = it.key().substr(kRegistryPrefix.size());
+    if (at.size() != 8) return Corrupt("stored registry: a key has the wrong size");
+    RETURN_IF_ERROR(registry_.Restore(Position(ReadU64(at)), it.value()));
   }
+  RETURN_IF_ERROR(it.status());
   registry_.unsaved().clear();
-  RETURN_IF_ERROR(AddIssuers());
+  RETURN_IF_ERROR(TakeKeys());
   for (auto& [name, issuer] : issuers_) {
     auto edge = store.Get(family, std::string(kIssuerPrefix) + name);
     if (edge.status().code() == Code::kNotFound) continue;  // registered, but has not spoken yet
@@ -286,7 +232,7 @@ Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const
   if (part < clear) return OpenClearPart(sealed, commitment);
   const v1::KeyReference& reference = entry.leaf.keys(part - clear);
   ASSIGN_OR_RETURN(const Key256 key, keys.KeyAt(KeySlot(reference.slot()), reference.step()));
-  return OpenSealedPart(key, entry.entry.leaf, sealed, commitment);
+  return OpenSealedPart(key, BeforeDigests(entry.entry.leaf, entry.leaf.keys_size()), sealed, commitment);
 }
 
 }  // namespace daicho

@@ -363,8 +363,9 @@ struct Sequencer::Impl {
     MerkleEdge tree;
     VerifyingKey key;
     if (const IssuerState* issuer = replay.FindIssuer(arrival.issuer)) {
+      if (!issuer->key) return refuse("revoked", "この発行者の鍵は失効しています");
       tree = issuer->tree;
-      key = issuer->key;
+      key = *issuer->key;
     } else if (replay.next_position() == Position(0)) {
       ASSIGN_OR_RETURN(key, VerifyingKey::From(options.registrar_public_key));
     } else {
@@ -417,7 +418,8 @@ struct Sequencer::Impl {
       }
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
-        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload()); !status.ok()) {
+        const Position at(replay.next_position().value() + item);
+        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
         } else if (opens && !IsOwn(registry->ledger())) {
           refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
@@ -606,10 +608,15 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
     if (item + 1 == submission.events.size()) leaf.set_head(submission.head_note);
     leaf.SerializeToString(entry.mutable_leaf());
     auto key = keys.begin();
+    std::vector<std::string> sealed;
     for (const v1::DraftPart& part : event.parts) {
-      entry.add_parts(part.clear() ? part.salt() + part.payload()
-                                   : SealPart(*key++, entry.leaf(), part.salt(), part.payload()));
+      if (part.clear()) {
+        entry.add_parts(part.salt() + part.payload());
+      } else {
+        entry.add_parts(sealed.emplace_back(SealPart(*key++, entry.leaf(), part.salt(), part.payload())));
+      }
     }
+    AppendDigests(*entry.mutable_leaf(), sealed);
     TopicRecord record;
     record.topic = topics.Ledger();
     record.record.key = leaf.keys_size() > 0 ? leaf.keys(0).subject() : std::string(16, '\0');

@@ -1,0 +1,479 @@
+#include "ledger/registry.h"
+
+#include <algorithm>
+
+#include "events/codes.h"
+#include "events/dates.h"
+#include "events/event.h"
+#include "events/kinds.h"
+#include "events/tree_head.h"
+
+namespace daicho {
+namespace {
+
+constexpr std::size_t kNameBytesMax = 40;
+constexpr std::size_t kReasonBytesMax = 1'000;
+constexpr std::uint32_t kYearsMax = 1'000;
+constexpr int kConsentsMin = 2;
+
+template <typename Message>
+Result<Message> ParsePayload(const std::string& payload) {
+  Message message;
+  if (!message.ParseFromString(payload)) return Invalid("the payload cannot be decoded");
+  return message;
+}
+
+// Becomes part of a topic's name.
+bool IsName(std::string_view name) {
+  return !name.empty() && name.size() <= kNameBytesMax &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+}
+
+bool IsRoleIssuer(std::uint32_t prefecture, std::string_view issuer) {
+  const std::string prefix = RoleIssuer(static_cast<int>(prefecture), "");
+  return issuer.starts_with(prefix) && IsName(issuer.substr(prefix.size()));
+}
+
+Status CheckSigningKey(const std::string& bytes) {
+  if (bytes.size() != sizeof(Key256)) return Invalid("public_key: 32 bytes");
+  ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(bytes));
+  return VerifyingKey::From(key).status().With("public_key");
+}
+
+Status CheckRetention(const v1::PolicyRules& rules) {
+  std::set<std::string> names;
+  std::set<std::pair<int, int>> covered;  // class, notice kind
+  for (const v1::RetentionRule& rule : rules.retention_rules()) {
+    const std::string field = "retention_rules[" + rule.rule() + "]";
+    if (rule.rule().empty() || !names.insert(rule.rule()).second) return Invalid(field + ".rule: missing or twice");
+    if (rule.retention() == v1::RETENTION_CLASS_UNSPECIFIED ||
+        !v1::RetentionClass_IsValid(rule.retention())) {
+      return Invalid(field + ".retention: unknown");
+    }
+    if (rule.permanent() ? rule.years() != 0 : rule.years() < 1 || rule.years() > kYearsMax) {
+      return Invalid(field + ".years: 1 to 1000, or permanent");
+    }
+    const bool notice = rule.retention() == v1::RETENTION_CLASS_NOTICE;
+    const bool clear = rule.retention() == v1::RETENTION_CLASS_ADMINISTRATION;
+    if (clear && !rule.permanent()) return Invalid(field + ".permanent: what verifies the ledger stays as long as it");
+    const bool starts = notice ? rule.start() == v1::RETENTION_START_SUPERSEDED ||
+                                     rule.start() == v1::RETENTION_START_RECEIVED
+                               : rule.start() == v1::RETENTION_START_ADMITTED;
+    if (!rule.permanent() && !starts) return Invalid(field + ".start: not one of this class");
+    if (notice == rule.notice_kinds().empty()) return Invalid(field + ".notice_kinds: of notices, and only of them");
+    std::vector<int> kinds(rule.notice_kinds().begin(), rule.notice_kinds().end());
+    if (kinds.empty()) kinds.push_back(0);
+    for (const int kind : kinds) {
+      if (!covered.insert({rule.retention(), kind}).second) return Invalid(field + ": another rule covers the same");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string RoleIssuer(int prefecture, std::string_view role) {
+  std::string digits = std::to_string(prefecture * 1000 + 100000).substr(1);
+  return digits + MunicipalityCodeCheckDigit(digits) + "." + std::string(role);
+}
+
+Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position at) {
+  RETURN_IF_ERROR(ApplyChecked(kind, payload, at));
+  std::string row;
+  AppendU32(row, static_cast<std::uint32_t>(kind));
+  // Of a schema and an erasure only what the registry keeps.
+  if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
+    ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
+    row += schema.name();
+  } else if (kind != v1::EVENT_KIND_ERASURE && kind != v1::EVENT_KIND_ERASURE_COMPLETED) {
+    row += payload;
+  }
+  unsaved_[at] = std::move(row);
+  return {};
+}
+
+Status Registry::Restore(Position at, std::string_view row) {
+  if (row.size() < 4) return Corrupt("stored registry: a row is too short");
+  const auto kind = static_cast<v1::EventKind>(ReadU32(row));
+  const std::string payload(row.substr(4));
+  if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
+    schemas_.insert(payload);
+  } else if (kind == v1::EVENT_KIND_ERASURE) {
+    erasures_.push_back(at);
+  } else if (kind == v1::EVENT_KIND_POLICY_SET) {
+    // Who consented was judged when it was admitted, by the operators of then.
+    ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::PolicySet>(payload));
+    ASSIGN_OR_RETURN(auto rules, ParsePayload<v1::PolicyRules>(set.rules()));
+    policy_ = PolicyInForce{at, std::move(rules)};
+  } else if (kind != v1::EVENT_KIND_ERASURE_COMPLETED) {
+    if (Status status = ApplyChecked(kind, payload, at); !status.ok()) {
+      return Corrupt("stored registry: " + status.message());
+    }
+  }
+  return {};
+}
+
+Status Registry::ApplyChecked(v1::EventKind kind, const std::string& payload, Position at) {
+  switch (kind) {
+    case v1::EVENT_KIND_LEDGER_OPENED: return Open(payload, at);
+    case v1::EVENT_KIND_ISSUER_REGISTERED: return RegisterIssuer(payload, at);
+    case v1::EVENT_KIND_AGENCY_REGISTERED: return RegisterAgency(payload, at);
+    case v1::EVENT_KIND_OPERATOR_REGISTERED: return RegisterOperator(payload, at);
+    case v1::EVENT_KIND_ROLE_DEFINED: return DefineRole(payload);
+    case v1::EVENT_KIND_KEY_CHANGED: return ChangeKey(payload, at);
+    case v1::EVENT_KIND_POLICY_SET: return SetPolicy(payload, at);
+    case v1::EVENT_KIND_SCHEMA_REGISTERED: return RegisterSchema(payload);
+    case v1::EVENT_KIND_ERASURE: return Erase(payload, at);
+    case v1::EVENT_KIND_ERASURE_COMPLETED: return CompleteErasure(payload, at);
+    default:
+      // Deny by default: an administration this version does not carry out would be admitted and ignored.
+      return Unsupported("this version does not carry out events of this kind");
+  }
+}
+
+Status Registry::Open(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(auto opened, ParsePayload<v1::LedgerOpened>(payload));
+  if (ledger_.prefecture() != 0) return Invalid("ledger: the ledger was opened already");
+  if (opened.prefecture() < 1 || opened.prefecture() > 47) return Invalid("prefecture: 1 to 47");
+  if (opened.ledger().size() != sizeof(LedgerId)) return Invalid("ledger: 16 bytes");
+  if (opened.intake_public_key().size() != sizeof(Key256)) return Invalid("intake_public_key: 32 bytes");
+  RETURN_IF_ERROR(CheckSigningKey(opened.registrar_public_key()).With("registrar"));
+  RETURN_IF_ERROR(CheckSigningKey(opened.sequencer_public_key()).With("sequencer"));
+  const v1::Algorithms& names = opened.algorithms();
+  if (names.tree() != "rfc6962-sha256" || names.commitment() != "sha256" || names.signature() != "ed25519" ||
+      names.sealing() != "aes-256-gcm" || names.intake() != "hpke-base-x25519-hkdf-sha256-aes-256-gcm" ||
+      names.ratchet() != "hmac-sha256") {
+    return Unsupported("algorithms: not those of this version");
+  }
+  ledger_ = std::move(opened);
+  // The ledger's first issuer registers itself by opening it.
+  v1::IssuerRegistered issuer;
+  issuer.set_issuer(RoleIssuer(static_cast<int>(ledger_.prefecture()), "registrar"));
+  issuer.set_public_key(ledger_.registrar_public_key());
+  issuer.set_role(v1::ISSUER_ROLE_REGISTRAR);
+  // Its own event is the first that the key signs.
+  keys_[{v1::KEY_USE_ISSUER, issuer.issuer()}].push_back(
+      {issuer.public_key(), KeyIdOf(v1::KEY_USE_ISSUER, issuer.issuer(), issuer.public_key()), at, {}, {}});
+  issuers_[issuer.issuer()] = std::move(issuer);
+  Give(v1::KEY_USE_SEQUENCER, "", ledger_.sequencer_public_key(), at);
+  Give(v1::KEY_USE_INTAKE, "", ledger_.intake_public_key(), at);
+  return {};
+}
+
+Status Registry::RegisterIssuer(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(auto issuer, ParsePayload<v1::IssuerRegistered>(payload));
+  const std::string name = issuer.issuer();
+  if (issuer.role() == v1::ISSUER_ROLE_UNSPECIFIED || !v1::IssuerRole_IsValid(issuer.role())) {
+    return Invalid("role: missing or unknown");
+  }
+  if (issuers_.contains(name)) return Invalid("issuer: registered already");
+  if (issuer.role() == v1::ISSUER_ROLE_MUNICIPALITY && !IsValidMunicipalityCode(name)) {
+    return Invalid("issuer: not a municipality's code");
+  }
+  if (issuer.role() != v1::ISSUER_ROLE_MUNICIPALITY && !IsRoleIssuer(ledger_.prefecture(), name)) {
+    return Invalid("issuer: not the prefecture's code and a role's name");
+  }
+  RETURN_IF_ERROR(CheckSigningKey(issuer.public_key()));
+  Give(v1::KEY_USE_ISSUER, name, issuer.public_key(), at);
+  issuers_[name] = std::move(issuer);
+  return {};
+}
+
+Status Registry::RegisterAgency(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(auto agency, ParsePayload<v1::AgencyRegistered>(payload));
+  const std::string name = agency.agency();
+  if (!IsName(name)) return Invalid("agency: 1 to 40 of a-z 0-9 -");
+  if (agency.recipient() == 0 || !v1::RecipientClass_IsValid(agency.recipient())) {
+    return Invalid("recipient: missing or unknown");
+  }
+  if (!agency.municipality().empty() && !IsValidMunicipalityCode(agency.municipality())) {
+    return Invalid("municipality: not a municipality's code");
+  }
+  RETURN_IF_ERROR(CheckSigningKey(agency.public_key()));
+  RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_AGENCY_SIGNING, name, agency.public_key()));
+  RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_AGENCY_ENCRYPTION, name, agency.certificate()).With("certificate"));
+  RETURN_IF_ERROR(CheckKey(v1::KEY_USE_AGENCY_ENCRYPTION, "p256", agency.certificate()).With("certificate"));
+  Give(v1::KEY_USE_AGENCY_SIGNING, name, agency.public_key(), at);
+  Give(v1::KEY_USE_AGENCY_ENCRYPTION, name, agency.certificate(), at);
+  agencies_[name] = std::move(agency);
+  return {};
+}
+
+Status Registry::RegisterOperator(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(auto registered, ParsePayload<v1::OperatorRegistered>(payload));
+  const std::string name = registered.operator_id();
+  if (name.empty()) return Invalid("operator_id: missing");
+  RETURN_IF_ERROR(CheckSigningKey(registered.public_key()));
+  RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_OPERATOR, name, registered.public_key()));
+  for (const std::string& role : registered.roles()) {
+    if (!roles_.contains(role)) return Invalid("roles: no such role: " + role);
+  }
+  Give(v1::KEY_USE_OPERATOR, name, registered.public_key(), at);
+  operators_[name] = std::move(registered);
+  return {};
+}
+
+Status Registry::DefineRole(const std::string& payload) {
+  ASSIGN_OR_RETURN(auto role, ParsePayload<v1::RoleDefined>(payload));
+  const std::string name = role.role();
+  if (name.empty()) return Invalid("role: missing");
+  roles_[name] = std::move(role);
+  return {};
+}
+
+Status Registry::ChangeKey(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(const auto change, ParsePayload<v1::KeyChanged>(payload));
+  const std::string& holder = change.holder();
+  if (change.use() == v1::KEY_USE_UNSPECIFIED || !v1::KeyUse_IsValid(change.use())) return Invalid("use: unknown");
+  if (!KnowsHolder(change.use(), holder)) return Invalid("holder: not registered");
+  if (change.reason().empty() || change.reason().size() > kReasonBytesMax) return Invalid("reason: missing or too long");
+  const Result<KeySpan> current = CurrentKey(change.use(), holder);
+  const bool revokes = change.action() == v1::KEY_ACTION_REVOKE;
+  switch (change.action()) {
+    case v1::KEY_ACTION_ADD:
+      if (current.ok()) return Invalid("action: the holder has a key; rotate it");
+      if (!change.old_key_id().empty()) return Invalid("old_key_id: not with a first key");
+      break;
+    case v1::KEY_ACTION_ROTATE:
+    case v1::KEY_ACTION_REVOKE:
+      if (!current.ok()) return Invalid("action: the holder has no key");
+      if (change.old_key_id() != current->key_id) return Invalid("old_key_id: not of the key in force");
+      break;
+    default: return Invalid("action: unknown");
+  }
+  if (revokes) {
+    const bool own = holder == RoleIssuer(static_cast<int>(ledger_.prefecture()), "registrar");
+    if (change.use() == v1::KEY_USE_SEQUENCER || change.use() == v1::KEY_USE_INTAKE ||
+        (change.use() == v1::KEY_USE_ISSUER && own)) {
+      return Invalid("action: the ledger cannot be without this key; rotate it");
+    }
+    if (!change.new_public_key().empty() || !change.new_key_id().empty() || !change.algorithm().empty() ||
+        !change.old_key_signature().empty()) {
+      return Invalid("new_public_key: not with a revocation");
+    }
+    if (change.from_position() > at.value()) return Invalid("from_position: lies ahead");
+  } else {
+    if (change.from_position() != 0) return Invalid("from_position: only of a revocation");
+    RETURN_IF_ERROR(CheckKey(change.use(), change.algorithm(), change.new_public_key()));
+    if (change.new_key_id() != KeyIdOf(change.use(), holder, change.new_public_key())) {
+      return Invalid("new_key_id: not of the new key");
+    }
+    if (current.ok() && current->key == change.new_public_key()) return Invalid("new_public_key: it is the old one");
+    RETURN_IF_ERROR(CheckNotTaken(change.use(), holder, change.new_public_key()));
+    if (const std::string& signature = change.old_key_signature(); !signature.empty()) {
+      if (!current.ok() || !CheckSigningKey(current->key).ok()) return Invalid("old_key_signature: no key to check it");
+      ASSIGN_OR_RETURN(const Key256 bytes, ToArray<32>(current->key));
+      ASSIGN_OR_RETURN(const VerifyingKey old, VerifyingKey::From(bytes));
+      if (!old.Verify(std::string(kKeyChangeTag) + change.new_public_key(), signature).ok()) {
+        return Invalid("old_key_signature: not of the old key");
+      }
+    }
+  }
+  auto& keys = keys_[{change.use(), holder}];
+  if (current.ok()) {
+    keys.back().until = at.Next();
+    if (revokes && change.from_position() != 0) keys.back().leaked_from = Position(change.from_position());
+  }
+  if (!revokes) Give(change.use(), holder, change.new_public_key(), at);
+  return {};
+}
+
+Status Registry::SetPolicy(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::PolicySet>(payload));
+  ASSIGN_OR_RETURN(auto rules, ParsePayload<v1::PolicyRules>(set.rules()));
+  const std::uint32_t expected = policy_ ? policy_->rules.version() + 1 : 1;
+  if (rules.version() != expected) return Invalid("version: " + std::to_string(expected) + " comes next");
+  RETURN_IF_ERROR(CheckRetention(rules));
+  if (rules.standing_erasure() == rules.standing_order().empty()) {
+    return Invalid("standing_order: with standing_erasure, and only with it");
+  }
+  if (policy_) {
+    RETURN_IF_ERROR(CheckConsents(v1::EVENT_KIND_POLICY_SET, Sha256Of({set.rules()}), set.consents()));
+  } else if (!set.consents().empty()) {
+    return Invalid("consents: not to the rules that a ledger begins with");
+  }
+  policy_ = PolicyInForce{at, std::move(rules)};
+  return {};
+}
+
+Status Registry::RegisterSchema(const std::string& payload) {
+  // Kept in the ledger for whoever reads it decades later; here only that it is known.
+  ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
+  if (schema.name().empty()) return Invalid("name: missing");
+  if (schema.sha256() != View(Sha256Of({schema.file_descriptor_set()}))) return Invalid("sha256: not the schema's");
+  schemas_.insert(schema.name());
+  return {};
+}
+
+Status Registry::Erase(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(const auto erasure, ParsePayload<v1::Erasure>(payload));
+  ASSIGN_OR_RETURN(const auto plan, ParsePayload<v1::ErasurePlan>(erasure.plan()));
+  if (plan.version() != 1) return Unsupported("plan.version: unknown");
+  if (plan.ledger() != ledger_.ledger()) return Invalid("plan.ledger: of another ledger");
+  if (plan.run().size() != 16) return Invalid("plan.run: 16 bytes");
+  const auto begun = open_runs_.find(plan.run());
+  if (plan.chunk() >= plan.chunk_count() || plan.chunk() != (begun == open_runs_.end() ? 0 : begun->second)) {
+    return Invalid("plan.chunk: not the next of its run");
+  }
+  if (!ParseDate(plan.judged_on())) return Invalid("plan.judged_on: not a date");
+  if (plan.evaluated_at() >= at.value()) return Invalid("plan.evaluated_at: lies ahead");
+  if (!policy_ || plan.policy_position() != policy_->position.value()) {
+    return Invalid("plan.policy_position: not the rules in force");
+  }
+  if (plan.keys().empty()) return Invalid("plan.keys: none");
+  for (const v1::ErasedKeys& keys : plan.keys()) {
+    const auto& rules = policy_->rules.retention_rules();
+    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& r) { return r.rule() == keys.rule(); });
+    if (rule == rules.end() || rule->permanent()) return Invalid("plan.keys.rule: no rule by which anything ends");
+    if (keys.subject().size() != 16) return Invalid("plan.keys.subject: 16 bytes");
+    if (keys.first_step() > keys.last_step()) return Invalid("plan.keys.last_step: before first_step");
+  }
+  if (erasure.standing_order().empty()) {
+    RETURN_IF_ERROR(CheckConsents(v1::EVENT_KIND_ERASURE, Sha256Of({erasure.plan()}), erasure.consents()));
+  } else if (!policy_->rules.standing_erasure() || erasure.standing_order() != policy_->rules.standing_order() ||
+             !erasure.consents().empty()) {
+    return Invalid("standing_order: not the one in force");
+  }
+  open_runs_[plan.run()] = plan.chunk() + 1;
+  erasures_.push_back(at);
+  return {};
+}
+
+Status Registry::CompleteErasure(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(const auto done, ParsePayload<v1::ErasureCompleted>(payload));
+  if (done.run().size() != 16) return Invalid("run: 16 bytes");
+  const bool known = std::find(erasures_.begin(), erasures_.end(), Position(done.erased_through())) != erasures_.end();
+  if (!known || done.erased_through() >= at.value()) return Invalid("erased_through: no erasure is there");
+  if (done.epoch_begun() <= done.epoch_destroyed()) return Invalid("epoch_begun: not after epoch_destroyed");
+  open_runs_.erase(done.run());
+  return {};
+}
+
+Status Registry::CheckConsents(v1::EventKind kind, const Digest& digest,
+                               const google::protobuf::RepeatedPtrField<v1::Consent>& consents) const {
+  std::set<std::string> operators, persons;
+  for (const v1::Consent& consent : consents) {
+    ASSIGN_OR_RETURN(const auto statement, ParsePayload<v1::ConsentStatement>(consent.statement()));
+    if (statement.version() != 1) return Unsupported("consents.version: unknown");
+    if (statement.ledger() != ledger_.ledger() || statement.kind() != kind || statement.digest() != View(digest)) {
+      return Invalid("consents.digest: to something else");
+    }
+    const auto found = FindOperator(statement.operator_id());
+    if (!found.ok()) return Invalid("consents.operator_id: not registered");
+    if (!found->permissions.contains(v1::PERMISSION_CONSENT)) return Invalid("consents.operator_id: may not consent");
+    if (consent.key_id() != KeyIdOf(v1::KEY_USE_OPERATOR, statement.operator_id(), std::string(View(found->key.bytes()))) ||
+        !found->key.Verify(std::string(kConsentTag) + consent.statement(), consent.signature()).ok()) {
+      return Invalid("consents.signature: not of the operator's key");
+    }
+    operators.insert(statement.operator_id());
+    persons.insert(found->verification_id.empty() ? statement.operator_id() : found->verification_id);
+  }
+  if (static_cast<int>(std::min(operators.size(), persons.size())) < kConsentsMin) {
+    return Invalid("consents: of two operators, two persons");
+  }
+  return {};
+}
+
+bool Registry::KnowsHolder(v1::KeyUse use, const std::string& holder) const {
+  switch (use) {
+    case v1::KEY_USE_ISSUER: return issuers_.contains(holder);
+    case v1::KEY_USE_OPERATOR: return operators_.contains(holder);
+    case v1::KEY_USE_AGENCY_SIGNING:
+    case v1::KEY_USE_AGENCY_ENCRYPTION: return agencies_.contains(holder);
+    case v1::KEY_USE_WITNESS: return !holder.empty() && holder.find_first_of(" +\n") == std::string::npos;
+    case v1::KEY_USE_SEQUENCER:
+    case v1::KEY_USE_INTAKE: return holder.empty();
+    default: return false;
+  }
+}
+
+Status Registry::CheckKey(v1::KeyUse use, const std::string& algorithm, const std::string& key) const {
+  if (use == v1::KEY_USE_AGENCY_ENCRYPTION) {
+    if (algorithm != "p256") return Unsupported("algorithm: p256");
+    return CheckCertificate(key);
+  }
+  if (use == v1::KEY_USE_INTAKE) {
+    if (algorithm != "x25519") return Unsupported("algorithm: x25519");
+    return key.size() == sizeof(Key256) ? Status() : Invalid("new_public_key: 32 bytes");
+  }
+  if (algorithm != "ed25519") return Unsupported("algorithm: ed25519");
+  return CheckSigningKey(key);
+}
+
+Status Registry::CheckNotTaken(v1::KeyUse use, const std::string& holder, const std::string& key) const {
+  for (const KeySpan& had : Keys(use, holder)) {
+    if (had.until && had.key == key) return Invalid("public_key: the holder had it before");
+  }
+  return {};
+}
+
+std::string Registry::KeyIdOf(v1::KeyUse use, const std::string& holder, const std::string& key) const {
+  const int prefecture = static_cast<int>(ledger_.prefecture());
+  if (key.size() != sizeof(Key256)) return std::string(View(Sha256Of({key})).substr(0, 4));
+  const Key256 bytes = ToArray<32>(key).value();
+  switch (use) {
+    case v1::KEY_USE_ISSUER: return NoteKeyId(IssuerOrigin(prefecture, holder), bytes);
+    case v1::KEY_USE_SEQUENCER:
+    case v1::KEY_USE_INTAKE: return NoteKeyId(LedgerOrigin(prefecture), bytes);
+    default: return NoteKeyId(holder, bytes);
+  }
+}
+
+// The holder's next key, from the event after `at` on. The same key again changes nothing.
+void Registry::Give(v1::KeyUse use, const std::string& holder, const std::string& key, Position at) {
+  auto& keys = keys_[{use, holder}];
+  if (!keys.empty() && !keys.back().until) {
+    if (keys.back().key == key) return;
+    keys.back().until = at.Next();
+  }
+  keys.push_back({key, KeyIdOf(use, holder, key), at.Next(), {}, {}});
+}
+
+std::span<const KeySpan> Registry::Keys(v1::KeyUse use, const std::string& holder) const {
+  const auto found = keys_.find({use, holder});
+  if (found == keys_.end()) return {};
+  return found->second;
+}
+
+Result<KeySpan> Registry::KeyAt(v1::KeyUse use, const std::string& holder, Position at) const {
+  for (const KeySpan& span : Keys(use, holder)) {
+    if (span.from <= at && (!span.until || at < *span.until)) return span;
+  }
+  return Denied("no key of " + (holder.empty() ? "the ledger" : holder) + " is in force there");
+}
+
+Result<KeySpan> Registry::CurrentKey(v1::KeyUse use, const std::string& holder) const {
+  const auto keys = Keys(use, holder);
+  if (keys.empty() || keys.back().until) {
+    return Denied("no key of " + (holder.empty() ? "the ledger" : holder) + " is in force");
+  }
+  return keys.back();
+}
+
+std::vector<std::string> Registry::Holders(v1::KeyUse use) const {
+  std::vector<std::string> out;
+  for (const auto& [name, spans] : keys_) {
+    if (name.first == use) out.push_back(name.second);
+  }
+  return out;
+}
+
+Result<OperatorState> Registry::FindOperator(const std::string& id) const {
+  const auto found = operators_.find(id);
+  if (found == operators_.end() || found->second.roles().empty()) {
+    return Denied("operator " + id + " is not registered");
+  }
+  OperatorState out;
+  ASSIGN_OR_RETURN(const KeySpan current, CurrentKey(v1::KEY_USE_OPERATOR, id));
+  ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(current.key));
+  ASSIGN_OR_RETURN(out.key, VerifyingKey::From(key));
+  out.verification_id = found->second.verification_id();
+  for (const std::string& name : found->second.roles()) {
+    const v1::RoleDefined& role = roles_.at(name);
+    out.duties.insert(role.duties().begin(), role.duties().end());
+    out.permissions.insert(role.permissions().begin(), role.permissions().end());
+  }
+  return out;
+}
+
+}  // namespace daicho
