@@ -75,6 +75,41 @@ void GcmSeal(std::string_view key, std::string_view nonce, std::string_view aad,
   CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, kTagBytes, cursor) == 1);
 }
 
+// --- Ed25519 ---------------------------------------------------------------------------------------
+
+constexpr std::size_t kPointBytes = 32;
+
+// 2^255 - 256 + low, little-endian.
+constexpr Key256 BelowTwoTo255(std::uint8_t low) {
+  Key256 y{};
+  y.fill(0xff);
+  y.front() = low;
+  y.back() = 0x7f;
+  return y;
+}
+constexpr Key256 kFieldPrime = BelowTwoTo255(0xed);  // 2^255 - 19
+
+// y of the eight points whose order divides the cofactor 8; x and -x share it (eprint 2020/1244).
+constexpr std::array<Key256, 5> kSmallOrder = {{
+    {1},                  // the neutral point
+    BelowTwoTo255(0xec),  // order 2: -1
+    {0},                  // order 4
+    {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+     0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+    {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+     0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+}};
+
+// Whether an encoded point has its canonical y (below the prime) and not that of a point of small order. The
+// only points with a second encoding besides y + p are those with x = 0, and they are of small order.
+bool CanonicalAndNotSmall(Key256 point) {
+  point.back() &= 0x7f;  // the sign of x
+  return std::lexicographical_compare(point.rbegin(), point.rend(), kFieldPrime.rbegin(), kFieldPrime.rend()) &&
+         std::find(kSmallOrder.begin(), kSmallOrder.end(), point) == kSmallOrder.end();
+}
+
+// --- HPKE ------------------------------------------------------------------------------------------
+
 // RFC 5869 over HMAC-SHA256 with the labels of RFC 9180 section 4.
 std::string Hmac(std::string_view key, std::initializer_list<std::string_view> parts) {
   Key256 block_key{};
@@ -91,13 +126,19 @@ std::string LabeledExtract(std::string_view suite, std::string_view salt, std::s
   return Hmac(salt, {"HPKE-v1", suite, label, ikm});
 }
 
-std::string LabeledExpand(std::string_view suite, std::string_view prk, std::string_view label,
-                          std::string_view info, std::size_t size) {
+// One block, T(1), is all that HPKE needs.
+std::string Expand(std::string_view prk, std::string_view info, std::size_t size) {
   CHECK(size <= 32);
-  const char length[2] = {0, static_cast<char>(size)};
-  std::string out = Hmac(prk, {std::string_view(length, 2), "HPKE-v1", suite, label, info, "\x01"});
+  std::string out = Hmac(prk, {info, "\x01"});
   out.resize(size);
   return out;
+}
+
+std::string LabeledExpand(std::string_view suite, std::string_view prk, std::string_view label,
+                          std::string_view info, std::size_t size) {
+  std::string labeled = {0, static_cast<char>(size)};
+  labeled.append("HPKE-v1").append(suite).append(label).append(info);
+  return Expand(prk, labeled, size);
 }
 
 Result<std::string> Agree(const Key256& private_key, std::string_view public_key) {
@@ -198,6 +239,9 @@ void RandomBytes(void* out, std::size_t size) {
 }
 
 Result<VerifyingKey> VerifyingKey::From(const Key256& bytes) {
+  if (!CanonicalAndNotSmall(bytes)) {
+    return Invalid("an Ed25519 public key must be canonically encoded and not of small order");
+  }
   VerifyingKey out;
   out.bytes_ = bytes;
   EVP_PKEY* key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes.data(), bytes.size());
@@ -209,6 +253,7 @@ Result<VerifyingKey> VerifyingKey::From(const Key256& bytes) {
 Status VerifyingKey::Verify(std::string_view message, std::string_view signature) const {
   const MdCtxPtr ctx(EVP_MD_CTX_new());
   if (!key_ || signature.size() != 64 ||
+      !CanonicalAndNotSmall(ToArray<kPointBytes>(signature.substr(0, kPointBytes)).value()) ||
       EVP_DigestVerifyInit(ctx.get(), nullptr, nullptr, nullptr, static_cast<EVP_PKEY*>(key_.get())) != 1 ||
       EVP_DigestVerify(ctx.get(), Data(signature), signature.size(), Data(message), message.size()) != 1) {
     return Tampered("the signature does not verify");
@@ -324,6 +369,15 @@ Result<std::string> HpkeOpen(const HpkeKeyPair& recipient, std::string_view info
   const HpkeContext context = DeriveHpke(dh, enc, View(recipient.public_key), info, 32);
   ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(context.key));
   return AeadOpen(key, context.nonce, aad, sealed.substr(kEncBytes));
+}
+
+Result<std::string> testing::X25519(const Key256& private_key, const Key256& public_key) {
+  return Agree(private_key, View(public_key));
+}
+
+std::string testing::HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info,
+                                std::size_t size) {
+  return Expand(Hmac(salt, {ikm}), info, size);
 }
 
 }  // namespace daicho

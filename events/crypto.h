@@ -43,9 +43,16 @@ std::array<std::uint8_t, N> RandomArray() {
 }
 
 // Ed25519 public key. Copies share the parsed key.
+//
+// RFC 8032 leaves open what implementations then decide differently ("Taming the many EdDSAs", eprint
+// 2020/1244), and a signature that one verifier accepts and another refuses proves nothing. Valid is here: the
+// key and R are canonically encoded and not of small order, S < L, and S·B = R + (h mod L)·A without the
+// cofactor. This is what both OpenSSL and libsodium accept. A key with a component of small order beside a large
+// one cannot be told without arithmetic on the curve and is admitted; a signature under it may verify with the
+// cofactor and is refused here.
 class VerifyingKey {
  public:
-  // Errors: kInvalid for bytes that are no public key.
+  // Errors: kInvalid for bytes that are no public key, or one of another encoding or of small order.
   static Result<VerifyingKey> From(const Key256& bytes);
   const Key256& bytes() const { return bytes_; }
   // Errors: kTampered.
@@ -105,6 +112,11 @@ namespace testing {
 Result<std::string> HpkeSealWith(const HpkeKeyPair& ephemeral, std::size_t key_bytes,
                                  const Key256& recipient, std::string_view info,
                                  std::string_view aad, std::string_view plaintext);
+// What HPKE is made of, for vectors of its own.
+// Errors: kInvalid for a public key of small order.
+Result<std::string> X25519(const Key256& private_key, const Key256& public_key);
+// Requires: salt and size at most 32 bytes.
+std::string HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info, std::size_t size);
 }  // namespace testing
 
 }  // namespace daicho

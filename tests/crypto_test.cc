@@ -1,5 +1,6 @@
 // The primitives against published answers: FIPS 180-4, RFC 4231, RFC 8032, the GCM specification's
-// test case 16, RFC 9180 A.1, SP 800-38A. Then what the vectors do not say: whatever is sealed or
+// test case 16, RFC 9180 A.1 and the CFRG's vector for our suite, SP 800-38A; the large collections are in
+// wycheproof_test.cc. Then what the vectors do not say: whatever is sealed or
 // signed is refused with any one byte changed, cut off or added.
 #include "events/crypto.h"
 
@@ -49,12 +50,20 @@ TEST(Hmac, AgreesWithRfc4231) {
   EXPECT_EQ(ToHex(View(HmacSha256(Key(ToHex("Jefe") + std::string(56, '0')),
                                   "what do ya want for nothing?"))),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(ToHex(View(HmacSha256(
+                Key("0102030405060708090a0b0c0d0e0f10111213141516171819" + std::string(14, '0')),
+                std::string(50, '\xcd')))),
+            "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+  EXPECT_EQ(ToHex(View(HmacSha256(Key(ToHex(std::string(20, '\x0c')) + zeros),
+                                  "Test With Truncation")))
+                .substr(0, 32),
+            "a3b6167473100ee06e0c796c2955552b");
 }
 
 struct SignatureVector {
   const char *seed, *public_key, *message, *signature;
 };
-// RFC 8032, 7.1: TEST 1, 2 and 3.
+// RFC 8032, 7.1: TEST 1, 2, 3 and SHA(abc); TEST 1024 is in wycheproof_test.cc.
 constexpr SignatureVector kEd25519[] = {
     {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
@@ -71,6 +80,12 @@ constexpr SignatureVector kEd25519[] = {
      "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc"
      "659"
      "4a7c15e9716ed28dc027beceea1ec40a"},
+    {"833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
+     "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+     "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+     "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+     "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b589"
+     "09351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704"},
 };
 
 TEST(Ed25519, AgreesWithRfc8032) {
@@ -102,6 +117,53 @@ TEST(Ed25519, ASignatureHoldsForItsMessageAndKeyAlone) {
   const SigningKey other = SigningKey::Generate();
   EXPECT_EQ(VerifyingKey::From(other.public_key())->Verify(message, signature).code(),
             Code::kTampered);
+}
+
+// The eight points of small order in all their spellings: y of 1, -1, 0, 0, and of order 8, the same with the
+// sign of an x that is 0, and y + p where it fits.
+constexpr const char* kSmallOrder[] = {
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+};
+
+TEST(Ed25519, NoPointOfSmallOrderIsAKeyOrTheRandomPoint) {
+  const VerifyingKey verifier = VerifyingKey::From(Key(kEd25519[0].public_key)).value();
+  for (const char* point : kSmallOrder) {
+    EXPECT_EQ(VerifyingKey::From(Key(point)).status().code(), Code::kInvalid) << point;
+    EXPECT_EQ(verifier.Verify("any message", Hex(point) + std::string(32, '\0')).code(), Code::kTampered) << point;
+  }
+  // R = 0·B and S = h·a under the key of TEST 1: the equation holds, and OpenSSL accepts it.
+  EXPECT_EQ(verifier
+                .Verify("any message", Hex("0100000000000000000000000000000000000000000000000000000000000000"
+                                           "0c871e8b46f4c0242adba4abe5a2c6329e123283fe6ce73c4bcb00eb7a05f308"))
+                .code(),
+            Code::kTampered);
+}
+
+TEST(Ed25519, AKeyHasOneSpelling) {
+  // From 2^255 - 19 on, with either sign, y is that of a smaller number; the one below the last point of small
+  // order is spelled right.
+  const std::string middle(60, 'f');
+  for (int low = 0xed; low <= 0xff; ++low) {
+    const std::string first = ToHex(std::string(1, static_cast<char>(low)));
+    EXPECT_EQ(VerifyingKey::From(Key(first + middle + "7f")).status().code(), Code::kInvalid) << low;
+    EXPECT_EQ(VerifyingKey::From(Key(first + middle + "ff")).status().code(), Code::kInvalid) << low;
+  }
+  EXPECT_TRUE(VerifyingKey::From(Key("eb" + middle + "7f")).ok());
+  EXPECT_TRUE(VerifyingKey::From(Key("ed" + middle + "7e")).ok());
+  EXPECT_TRUE(VerifyingKey::From(Key("edfe" + middle.substr(2) + "7f")).ok());
 }
 
 // "The Galois/Counter Mode of Operation" (McGrew, Viega), appendix B, test case 16.
@@ -164,6 +226,24 @@ TEST(Hpke, AgreesWithRfc9180) {
       ToHex(sealed.value()),
       "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"
       "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a");
+}
+
+// draft-irtf-cfrg-hpke, test-vectors.json of 5f503c5: mode 0, KEM 0x0020, KDF 0x0001, AEAD 0x0002, sequence 0.
+TEST(Hpke, AgreesWithTheVectorOfOurSuite) {
+  const auto ephemeral = HpkeKeyPair::FromPrivate(
+      Key("179d4b53b6365c45b600c4163b61d95cbc2f4d9e36f1695558dce265ab8bab11"));
+  const auto recipient = HpkeKeyPair::FromPrivate(
+      Key("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d"));
+  EXPECT_EQ(ToHex(View(recipient.public_key)),
+            "430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c");
+  const std::string info = "Ode on a Grecian Urn", aad = "Count-0", message = "Beauty is truth, truth beauty";
+  const std::string sealed =
+      testing::HpkeSealWith(ephemeral, 32, recipient.public_key, info, aad, message).value();
+  EXPECT_EQ(
+      ToHex(sealed),
+      "6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256"
+      "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a");
+  EXPECT_EQ(HpkeOpen(recipient, info, aad, sealed).value(), message);
 }
 
 TEST(Hpke, OpensForItsRecipientAndPurposeAlone) {
