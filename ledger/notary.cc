@@ -27,9 +27,9 @@ constexpr std::string_view kIssuerHeadKey = "issuer-head/";  // ‖ issuer → i
 constexpr std::size_t kPollRecords = 5'000;
 constexpr std::size_t kCommitEntries = 5'000;
 constexpr milliseconds kPollWait{100};
-// Of the checkpoint topic's end: more than all that can have been published after the newest
-// checkpoint.
-constexpr std::uint64_t kTopicWindow = 1'024;
+// Of the checkpoint topic's end: the newest checkpoint is in it, whatever lines came in to those
+// before.
+constexpr std::uint64_t kTopicWindow = kCheckpointsKept * kNoteSignaturesMax;
 // Largest leaf that fits its length in a bundle.
 constexpr std::size_t kBundledLeafBytesMax = 65'535;
 
@@ -72,7 +72,7 @@ struct Notary::Impl {
 
   NotaryOptions options;
   Topics topics;
-  VerifyingKey key;
+  VerifyingKey own_key;
   std::unique_ptr<Store> store;
   std::optional<TreeStore> trees;
 
@@ -96,7 +96,7 @@ struct Notary::Impl {
   std::uint64_t size() const { return replay.next_position().value(); }
 
   Status Open() {
-    ASSIGN_OR_RETURN(key, VerifyingKey::From(options.key.public_key()));
+    ASSIGN_OR_RETURN(own_key, VerifyingKey::From(options.key.public_key()));
     StoreOptions store_options;
     store_options.path = options.dir;
     store_options.families = {"meta", "trees", "notes"};
@@ -142,11 +142,12 @@ struct Notary::Impl {
   }
 
   Status LoadNotes() {
+    const std::lock_guard sequence(publishing);
     std::map<std::uint64_t, std::string> loaded;
     auto it = store->NewIterator(kNotes);
     for (it.SeekToFirst(); it.Valid(); it.Next()) {
       const std::string note(it.value());
-      auto checked = VerifyCheckpoint(note, options.prefecture, options.ledger, key);
+      auto checked = Verified(note);
       if (!checked.ok()) return checked.status().With("stored checkpoint");
       if (it.key() != SizeKey(checked->size))
         return Corrupt("a stored checkpoint is of another size");
@@ -183,6 +184,25 @@ struct Notary::Impl {
                    TimeMicros(static_cast<std::int64_t>(ReadU64(bytes.substr(40)))));
   }
 
+  // The ledger's key that signs at that size: the one that holds for the entry that comes next.
+  Result<VerifyingKey> KeyAt(std::uint64_t of_size) const {
+    const Registry& registry = replay.registry();
+    ASSIGN_OR_RETURN(const KeySpan span,
+                     registry.KeyAt(v1::KEY_USE_SEQUENCER, "", Position(of_size)));
+    ASSIGN_OR_RETURN(const Key256 bytes, ToArray<32>(span.key));
+    return VerifyingKey::From(bytes);
+  }
+
+  Result<TreeHead> Verified(std::string_view note) const {
+    ASSIGN_OR_RETURN(const TreeHead unverified, ParseTreeHead(note));
+    if (unverified.size > size()) {
+      return DifferentHistory("checkpoint of size " + std::to_string(unverified.size) +
+                              ": the ledger has only " + std::to_string(size()) + " entries");
+    }
+    ASSIGN_OR_RETURN(const VerifyingKey key, KeyAt(unverified.size));
+    return VerifyCheckpoint(note, options.prefecture, options.ledger, key);
+  }
+
   // --- following
 
   Status Apply(const Received& record) {
@@ -190,8 +210,8 @@ struct Notary::Impl {
     cursor = record.next;
     ++pending;
     const std::string& issuer = entry.header.issuer();
-    RETURN_IF_ERROR(writer->Append(batch, std::string(kLedgerTree), LeafHash(entry.entry.leaf)));
-    RETURN_IF_ERROR(writer->Append(batch, issuer, LeafHash(entry.leaf.header())));
+    RETURN_IF_ERROR(writer->Append(batch, std::string(kLedgerTree), entry.leaf_hash));
+    RETURN_IF_ERROR(writer->Append(batch, issuer, entry.header_hash));
     if (entry.ends_submission)
       batch.Put(kMeta, std::string(kIssuerHeadKey) + issuer, entry.leaf.head());
     return {};
@@ -213,7 +233,7 @@ struct Notary::Impl {
   milliseconds Wait() const {
     if (!Unsigned()) return kPollWait;
     const auto left = signed_at + options.interval - SteadyClock::now();
-    return std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), kPollWait);
+    return std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(1), kPollWait);
   }
 
   // Applies until `done` says so between two polls, and to the end of the submission it is in.
@@ -275,8 +295,15 @@ struct Notary::Impl {
     if (!settled) {
       RETURN_IF_ERROR(Follow(done, false));
       RETURN_IF_ERROR(Settle());
+      settled = true;
     }
     return Follow(done, true);
+  }
+
+  // The log is out of reach for now: what was applied but not committed is applied again.
+  Status Recover(Status status) {
+    if (status.retriable()) RETURN_IF_ERROR(Reload());
+    return status;
   }
 
   // --- one history
@@ -297,23 +324,21 @@ struct Notary::Impl {
     while (topic_reader->Next(0) < bounds.end) {
       ASSIGN_OR_RETURN(const auto records, topic_reader->Poll(kTopicWindow, kPollWait));
       for (const Received& record : records) {
-        auto checked = VerifyCheckpoint(record.value, options.prefecture, options.ledger, key);
+        auto checked = Verified(record.value);
         if (!checked.ok()) return checked.status().With("checkpoint topic");
-        out[checked->size] = {*checked, record.value};
         RETURN_IF_ERROR(CheckHistory(*checked));
+        out[checked->size] = {*checked, record.value};
       }
     }
     return out;
   }
 
   Status CheckHistory(const TreeHead& signed_head) const {
-    const std::string which = "checkpoint of size " + std::to_string(signed_head.size);
-    if (signed_head.size > size()) {
-      return DifferentHistory(which + ": the ledger has only " + std::to_string(size()) +
-                              " entries");
-    }
     ASSIGN_OR_RETURN(const Digest root, RootOf(signed_head.size, trees->Nodes(kLedgerTree)));
-    if (root != signed_head.root) return DifferentHistory(which + ": the ledger has another root");
+    if (root != signed_head.root) {
+      return DifferentHistory("checkpoint of size " + std::to_string(signed_head.size) +
+                              ": the ledger has another root");
+    }
     return {};
   }
 
@@ -321,16 +346,12 @@ struct Notary::Impl {
   // finished. Requires: nothing pending.
   Status Settle() {
     ASSIGN_OR_RETURN(const auto on_topic, ReadPublished());
-    if (head && !checkpoint(head->size).ok() &&
-        (on_topic.empty() || on_topic.rbegin()->first < head->size)) {
-      RETURN_IF_ERROR(Publish(*head));  // was to be signed
-    }
-    if (!on_topic.empty() && (!head || head->size < on_topic.rbegin()->first)) {
-      RETURN_IF_ERROR(Adopt(on_topic.rbegin()->second));
-    }
-    if (head) RETURN_IF_ERROR(PublishAgain(on_topic));
-    settled = true;
-    return {};
+    const std::uint64_t known = on_topic.empty() ? 0 : on_topic.rbegin()->first;
+    const std::uint64_t own = head ? head->size : 0;
+    const bool begun = head && !checkpoint(own).ok();  // stored to be signed, and not signed
+    if (begun && own > known) return Publish(*head);
+    if (known > own || begun) RETURN_IF_ERROR(Adopt(on_topic.rbegin()->second));
+    return head ? PublishAgain(on_topic) : Status();
   }
 
   // Takes over a checkpoint that this store does not know of, though this key has signed it.
@@ -358,7 +379,11 @@ struct Notary::Impl {
   // --- signing
 
   Status Sign() {
+    ASSIGN_OR_RETURN(const VerifyingKey holding, KeyAt(size()));
+    if (holding.bytes() != own_key.bytes())
+      return Denied("the notary's key is not the ledger's any more");
     ASSIGN_OR_RETURN(const Digest root, writer->Root(std::string(kLedgerTree)));
+    if (root != replay.tree().Root()) return Corrupt("the tiles disagree with the entries");
     TimeMicros time = std::max(options.clock->Now(), replay.last_admitted_at());
     if (head) time = std::max(time, head->time);
     const TreeHead next = NewHead(size(), root, time);
@@ -476,16 +501,15 @@ Result<std::unique_ptr<Notary>> Notary::Open(NotaryOptions options) {
   return std::unique_ptr<Notary>(new Notary(std::move(impl)));
 }
 
-Status Notary::CatchUp() { return impl_->CatchUp(); }
+Status Notary::CatchUp() { return impl_->Recover(impl_->CatchUp()); }
 
 Status Notary::Run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     Status status = impl_->CatchUp();
     if (status.ok()) status = impl_->Follow([&] { return stop.stop_requested(); }, true);
     if (status.ok()) return {};
+    status = impl_->Recover(std::move(status));
     if (!status.retriable()) return status;
-    // The log is out of reach for now. What was applied but not committed is applied again.
-    RETURN_IF_ERROR(impl_->Reload());
     std::this_thread::sleep_for(milliseconds(500));
   }
   return {};

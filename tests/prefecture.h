@@ -236,6 +236,15 @@ class Prefecture {
     opened.set_prefecture(kNumber);
     opened.set_ledger(std::string(View(ledger_id_)));
     opened.set_registrar_public_key(std::string(View(registrar_key_.public_key())));
+    opened.set_sequencer_public_key(std::string(View(receipt_key_.public_key())));
+    opened.set_intake_public_key(std::string(View(intake_.public_key)));
+    v1::Algorithms& algorithms = *opened.mutable_algorithms();
+    algorithms.set_tree("rfc6962-sha256");
+    algorithms.set_commitment("sha256");
+    algorithms.set_signature("ed25519");
+    algorithms.set_sealing("aes-256-gcm");
+    algorithms.set_intake("hpke-base-x25519-hkdf-sha256-aes-256-gcm");
+    algorithms.set_ratchet("hmac-sha256");
     return Administration(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString());
   }
   DraftEvent Registration(const std::string& issuer,
@@ -435,9 +444,12 @@ class Prefecture {
     return state == nullptr ? MerkleEdge() : state->tree;
   }
   Result<std::string> Open(const Entry& entry) {
-    EntryView view;
-    RETURN_IF_ERROR(ParseEntry(entry.record, view));
-    return OpenPart({entry.position, entry.leaf, entry.header, view, entry.ends_submission}, 0, *key_store_);
+    PreparedEntry prepared;
+    PrepareEntry(entry.record, prepared);
+    RETURN_IF_ERROR(prepared.status);
+    return OpenPart({entry.position, prepared.leaf, prepared.header, prepared.entry, prepared.leaf_hash,
+                     prepared.header_hash, entry.ends_submission},
+                    0, *key_store_);
   }
   // The notice at that position, opened.
   v1::UpdateNotice NoticeAt(const Entry& entry) {
@@ -453,6 +465,7 @@ class Prefecture {
   SimulatedClock& clock() { return clock_; }
   const LedgerId& ledger_id() const { return ledger_id_; }
   const SigningKey& registrar_key() const { return registrar_key_; }
+  const SigningKey& ledger_key() const { return receipt_key_; }
   std::string Path(const std::string& name) const { return directory_ / name; }
 
  private:
