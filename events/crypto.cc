@@ -262,19 +262,36 @@ Result<std::string> AeadOpen(const Key256& key, std::string_view nonce, std::str
   return out;
 }
 
-void KeyStream(const Key256& key, void* out, std::size_t size) {
+void CtrXor(const Key256& key, const CounterBlock& counter, std::uint64_t offset, void* data,
+            std::size_t size) {
   struct Context {
     CipherPtr cipher{EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr)};
     CipherCtxPtr ctx{EVP_CIPHER_CTX_new()};
     Context() { CHECK(EVP_EncryptInit_ex2(ctx.get(), cipher.get(), nullptr, nullptr, nullptr) == 1); }
   };
   thread_local Context context;
-  constexpr std::array<unsigned char, 16> kZero{};
-  CHECK(EVP_EncryptInit_ex2(context.ctx.get(), nullptr, key.data(), kZero.data(), nullptr) == 1);
-  std::memset(out, 0, size);
+  constexpr std::size_t kBlock = 16, kCallMax = 1u << 30;
+  CounterBlock block = counter;
+  std::uint64_t carry = offset / kBlock;
+  for (std::size_t i = block.size(); carry != 0 && i-- > 0; carry >>= 8) {
+    carry += block[i];
+    block[i] = static_cast<std::uint8_t>(carry);
+  }
+  CHECK(EVP_EncryptInit_ex2(context.ctx.get(), nullptr, key.data(), block.data(), nullptr) == 1);
   int n = 0;
-  auto* bytes = static_cast<unsigned char*>(out);
-  CHECK(EVP_EncryptUpdate(context.ctx.get(), bytes, &n, bytes, static_cast<int>(size)) == 1);
+  unsigned char skipped[kBlock] = {};
+  CHECK(EVP_EncryptUpdate(context.ctx.get(), skipped, &n, skipped, static_cast<int>(offset % kBlock)) == 1);
+  for (auto* bytes = static_cast<unsigned char*>(data); size > 0;) {
+    const std::size_t part = std::min(size, kCallMax);
+    CHECK(EVP_EncryptUpdate(context.ctx.get(), bytes, &n, bytes, static_cast<int>(part)) == 1);
+    bytes += part;
+    size -= part;
+  }
+}
+
+void KeyStream(const Key256& key, void* out, std::size_t size) {
+  std::memset(out, 0, size);
+  CtrXor(key, {}, 0, out, size);
 }
 
 HpkeKeyPair HpkeKeyPair::Generate() { return FromPrivate(RandomArray<32>()); }

@@ -81,6 +81,10 @@ void AeadSeal(const Key256& key, std::string_view nonce, std::string_view aad,
 Result<std::string> AeadOpen(const Key256& key, std::string_view nonce, std::string_view aad,
                              std::string_view sealed);
 
+// AES-256-CTR, both ways and in place: the stream whose first counter block is `counter`, entered at byte
+// `offset`.
+using CounterBlock = std::array<std::uint8_t, 16>;
+void CtrXor(const Key256& key, const CounterBlock& counter, std::uint64_t offset, void* data, std::size_t size);
 // `size` bytes of AES-256-CTR keystream from counter block 0.
 void KeyStream(const Key256& key, void* out, std::size_t size);
 
