@@ -226,7 +226,28 @@ SigningKey SigningKey::FromSeed(const Key256& seed) {
   return out;
 }
 
+SigningKey SigningKey::External(const Key256& public_key, Signer sign) {
+  SigningKey out;
+  out.public_key_ = public_key;
+  out.signer_ = std::make_shared<const Signer>(std::move(sign));
+  return out;
+}
+
+const Key256& SigningKey::seed() const {
+  CHECK(!external());
+  return seed_;
+}
+
+Result<std::string> SigningKey::TrySign(std::string_view message) const {
+  if (!external()) return Sign(message);
+  ASSIGN_OR_RETURN(std::string signature, (*signer_)(message));
+  ASSIGN_OR_RETURN(const VerifyingKey verifier, VerifyingKey::From(public_key_));
+  if (Status s = verifier.Verify(message, signature); !s.ok()) return s.With("the signer's answer");
+  return signature;
+}
+
 std::string SigningKey::Sign(std::string_view message) const {
+  if (external()) return std::move(TrySign(message)).value();
   const MdCtxPtr ctx(EVP_MD_CTX_new());
   std::string out(64, '\0');
   std::size_t size = out.size();
