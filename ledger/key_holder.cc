@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "ledger/files.h"
 #include "ledger/pkcs11.h"
@@ -28,7 +29,8 @@ class FileHolder : public KeyHolder {
     Key256 key = RandomArray<32>();
     const Status written = WriteFileDurably(Path(name), View(key));
     Wipe(key.data(), key.size());
-    return written;
+    RETURN_IF_ERROR(written);
+    return SyncDirectory(std::filesystem::absolute(directory_).parent_path());
   }
 
   Result<std::string> Wrap(std::string_view name, const Key256& key,
