@@ -315,6 +315,39 @@ TEST_F(NotaryTest, AnAppendOfUnknownOutcomeIsMadeGoodWithTheSameText) {
   EXPECT_EQ(Published().size(), 4u) << "each of them once";
 }
 
+TEST_F(NotaryTest, ATokenOutOfReachIsAskedForTheSameSignatureLater) {
+  int failures = 1;
+  std::vector<std::string> asked;
+  NotaryOptions options = Options();
+  options.key = SigningKey::External(options.key.public_key(),
+                                     [&](std::string_view text) -> Result<std::string> {
+                                       asked.emplace_back(text);
+                                       if (failures-- > 0) return Unavailable("token");
+                                       return prefecture_.ledger_key().Sign(text);
+                                     });
+  notary_ = Notary::Open(options).value();
+  EXPECT_EQ(notary_->CatchUp().code(), Code::kUnavailable);
+  EXPECT_EQ(notary_->checkpoint(), "");
+  prefecture_.clock().Advance(std::chrono::hours(1));
+  ASSERT_TRUE(notary_->CatchUp().ok());
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0], asked[1]);
+  ExpectOneHistory();
+}
+
+TEST_F(NotaryTest, ItsStoreMayBeEncrypted) {
+  NotaryOptions options = Options();
+  options.file_key = Key256{7};
+  for (int round = 0; round < 2; ++round) {
+    notary_.reset();
+    notary_ = Notary::Open(options).value();
+    ASSERT_TRUE(notary_->CatchUp().ok());
+  }
+  EXPECT_EQ(Published().size(), 1u);
+  notary_.reset();
+  EXPECT_EQ(Notary::Open(Options()).status().code(), Code::kInvalid);
+}
+
 // Between the synced head and the stored signature: the store as it was then is made from one that
 // went on.
 TEST_F(NotaryTest, AHeadThatWasStoredAndNotYetSignedIsSignedAsItWas) {
