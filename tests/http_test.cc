@@ -331,8 +331,8 @@ class HttpTlsTest : public HttpTest {
   void Certificate(const std::string& name, const std::string& host) {
     const std::string command =
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test -addext "
-        "subjectAltName=" + host + " -keyout " + dir_ + "/" + name + ".key -out " + dir_ + "/" + name + ".pem 2>&1";
-    ASSERT_EQ(std::system((command + " >" + dir_ + "/openssl.txt").c_str()), 0);
+        "subjectAltName=" + host + " -keyout " + dir_ + "/" + name + ".key -out " + dir_ + "/" + name + ".pem";
+    ASSERT_EQ(std::system((command + " >" + dir_ + "/openssl.txt 2>&1").c_str()), 0);
   }
   std::string dir_;
 };
