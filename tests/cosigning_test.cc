@@ -79,7 +79,8 @@ class CosigningTest : public ::testing::Test {
     changed_.wait(hold, [&] {
       if (published_.empty() || ParseTreeHead(published_)->size != size) return false;
       std::set<std::string> have;
-      for (const auto& [name, time] : policy_.Cosigners(*ParseNote(published_)).value()) have.insert(name);
+      const auto cosigners = policy_.Cosigners(*ParseNote(published_));
+      for (const auto& [name, time] : *cosigners) have.insert(name);
       return have == names;
     });
     return published_;

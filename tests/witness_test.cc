@@ -22,7 +22,7 @@ class WitnessTest : public ::testing::Test {
     EXPECT_TRUE(line.ok()) << line.status().ToString();
     vkey_ = *line;
     Open();
-    Trust(ledger_);
+    EXPECT_TRUE(Trust(ledger_).ok());
   }
   std::string Dir() const { return directory_ / "witness"; }
   std::string LogDir() const {
