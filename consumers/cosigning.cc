@@ -188,6 +188,26 @@ struct Cosigning::Impl {
     }
   }
 
+  // Requires: mutex.
+  Status Take(const Note& note, std::uint64_t size, const std::map<std::string, TimeMicros>& cosigners) {
+    const bool of_log = std::any_of(options.policy.logs().begin(), options.policy.logs().end(),
+                                    [&](const auto& log) { return VerifyNote(note, log.key).ok(); });
+    if (!of_log) return Tampered("a checkpoint that no log of the policy has signed");
+    std::set<std::string> names;
+    for (const auto& [name, time] : cosigners) names.insert(name);
+    if (options.policy.Judge(names).satisfied) cosigned_size = std::max(cosigned_size, size);
+    if (round.number != 0 && round.note.starts_with(std::string(note.text) + "\n")) {
+      for (const auto& witness : options.policy.witnesses()) {
+        if (!names.contains(witness.name)) continue;
+        const NoteSignature* line = note.Find(witness.key.name, witness.key.id());
+        lines[witness.name] = SignatureLine(line->name, line->key_id, line->bytes);
+      }
+      TakeQuorum();
+    }
+    waiting.erase(waiting.begin(), waiting.upper_bound(cosigned_size));
+    return {};
+  }
+
   // The verified line of a cosignature. `size`: what the witness is known to have; left as it says.
   Result<std::string> Ask(const WitnessPolicy::Witness& witness, const Offered& about,
                           std::optional<std::uint64_t>& size) const {
@@ -200,7 +220,9 @@ struct Cosigning::Impl {
       ASSIGN_OR_RETURN(const HttpResponse answer, Post(witness, old_size, about));
       if (answer.status == 200) return VerifiedLine(witness, about, answer.body);
       if (answer.status != 409) {
-        return Unavailable("it answered " + std::to_string(answer.status) + ": " + Excerpt(answer.body));
+        // 422: what it has cosigned and what it is shown do not fit.
+        return Status(answer.status == 422 ? Code::kTampered : Code::kUnavailable,
+                      "it answered " + std::to_string(answer.status) + ": " + Excerpt(answer.body));
       }
       ASSIGN_OR_RETURN(const std::uint64_t has, ToSize(answer.body));
       if (size && *size == has && has == about.size) {
@@ -291,6 +313,18 @@ void Cosigning::Offer(const std::string& note) {
     impl_->waiting.emplace(head->size, impl_->options.clock->Now());
   }
   impl_->AdvanceRound();
+}
+
+Status Cosigning::Take(const std::string& text) {
+  ASSIGN_OR_RETURN(const Note note, ParseNote(text));
+  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(text));
+  ASSIGN_OR_RETURN(const auto cosigners, impl_->options.policy.Cosigners(note));
+  {
+    const std::lock_guard hold(impl_->mutex);
+    RETURN_IF_ERROR(impl_->Take(note, head.size, cosigners));
+  }
+  impl_->Publish();
+  return {};
 }
 
 Cosigning::State Cosigning::GetState() const {

@@ -62,6 +62,10 @@ class Cosigning {
   // The newest checkpoint, signed by the log. Never blocks; what was offered before and is not yet under way
   // is passed over.
   void Offer(const std::string& note);
+  // A checkpoint seen elsewhere with cosignatures, as witnesses that follow the log themselves leave on its
+  // topic: those of the policy's witnesses join the round's when it is the same text.
+  // Errors: kCorrupt, kTampered for what the policy's logs and witnesses did not sign.
+  Status Take(const std::string& note);
   State GetState() const;
 
  private:

@@ -48,6 +48,12 @@ Result<std::uint64_t> ToSize(std::string_view text) {
   return size;
 }
 
+Result<Key256> ToKey(const std::string& hex, const std::string& what) {
+  const auto bytes = FromHex(hex);
+  if (!bytes.ok() || bytes->size() != 32) return Invalid(what + ": 32 bytes in hex");
+  return ToArray<32>(*bytes);
+}
+
 struct AddCheckpoint {
   std::uint64_t old_size = 0;
   Proof proof;
@@ -103,11 +109,12 @@ struct Witness::Impl {
   }
 
   Status LoadLog(const std::string& path) {
-    ASSIGN_OR_RETURN(auto settings, ReadSettings(path + "/log.toml", {"key", "ledger"}));
+    ASSIGN_OR_RETURN(auto settings, ReadSettings(path + "/log.toml", {"key", "ledger", "registrar"}));
     Log log;
     ASSIGN_OR_RETURN(log.key, ParseNoteKey(settings["key"]));
     ASSIGN_OR_RETURN(log.ledger, FromHex(settings["ledger"]));
     if (log.ledger.size() != 16) return Invalid("log.toml: ledger is 16 bytes in hex");
+    ASSIGN_OR_RETURN(log.registrar, ToKey(settings["registrar"], "log.toml: registrar"));
     if (path != LogDir(log.key.name)) return Tampered("log.toml is of another origin than its directory");
     log.root = MerkleEdge().Root();
     if (FileExists(path + "/checkpoint")) RETURN_IF_ERROR(LoadCheckpoint(path, log));
@@ -243,31 +250,32 @@ Status Witness::Trust(const std::string& ledger_public_file) {
                ? document[name].get<std::string>()
                : std::string();
   };
-  if (member("format") != "daicho-ledger/1" || !document["prefecture"].is_number_integer()) {
-    return Invalid(ledger_public_file + " is no daicho-ledger/1");
-  }
-  const int prefecture = document["prefecture"].get<int>();
+  if (member("format") != "daicho-ledger/1") return Invalid(ledger_public_file + " is no daicho-ledger/1");
+  const bool numbered = document.contains("prefecture") && document["prefecture"].is_number_unsigned();
+  const std::uint64_t prefecture = numbered ? document["prefecture"].get<std::uint64_t>() : 0;
   if (prefecture < 1 || prefecture > 47) return Invalid("prefecture: 1 to 47");
   Log log;
   ASSIGN_OR_RETURN(log.ledger, FromHex(member("ledger")));
   if (log.ledger.size() != 16) return Invalid("ledger: 16 bytes in hex");
-  ASSIGN_OR_RETURN(const std::string bytes, FromHex(member("sequencer_public_key")));
-  const auto public_key = ToArray<32>(bytes);
-  if (!public_key.ok()) return Invalid("sequencer_public_key: 32 bytes in hex");
-  log.key.name = LedgerOrigin(prefecture);
-  ASSIGN_OR_RETURN(log.key.key, VerifyingKey::From(*public_key));
+  ASSIGN_OR_RETURN(const Key256 public_key, ToKey(member("sequencer_public_key"), "sequencer_public_key"));
+  ASSIGN_OR_RETURN(log.registrar, ToKey(member("registrar_public_key"), "registrar_public_key"));
+  log.key.name = LedgerOrigin(static_cast<int>(prefecture));
+  ASSIGN_OR_RETURN(log.key.key, VerifyingKey::From(public_key));
   log.root = MerkleEdge().Root();
 
   const std::lock_guard hold(impl_->mutex);
   const std::string origin = log.key.name;
   if (const auto known = impl_->logs.find(origin); known != impl_->logs.end()) {
-    const bool same = known->second.ledger == log.ledger && known->second.key.key.bytes() == *public_key;
+    const bool same = known->second.ledger == log.ledger && known->second.registrar == log.registrar &&
+                      known->second.key.key.bytes() == public_key;
     return same ? Status() : Conflict(origin + " is pinned with another key or ledger");
   }
   RETURN_IF_ERROR(MakeDirectories(impl_->LogDir(origin)));
   RETURN_IF_ERROR(WriteFileDurably(
       impl_->LogDir(origin) + "/log.toml",
-      "key = \"" + FormatNoteKey(log.key) + "\"\nledger = \"" + ToHex(log.ledger) + "\"\n", 0644));
+      "key = \"" + FormatNoteKey(log.key) + "\"\nledger = \"" + ToHex(log.ledger) + "\"\nregistrar = \"" +
+          ToHex(View(log.registrar)) + "\"\n",
+      0644));
   impl_->logs[origin] = std::move(log);
   return {};
 }
@@ -301,6 +309,13 @@ Result<std::string> Witness::CosignAs(std::string_view text, const Continues& co
   RETURN_IF_ERROR(impl_->CheckPromises(log, read.head));
   RETURN_IF_ERROR(impl_->Keep(log, read, text).status());
   return log.note;
+}
+
+std::vector<std::string> Witness::Origins() const {
+  const std::lock_guard hold(impl_->mutex);
+  std::vector<std::string> out;
+  for (const auto& [origin, log] : impl_->logs) out.push_back(origin);
+  return out;
 }
 
 const NoteKey& Witness::key() const { return impl_->key; }

@@ -6,7 +6,7 @@
 //   W/keys/witness.key             private key
 //   W/witness.pub                  public key, as the policy's "witness" line wants it
 //   W/lock                         one process at a time
-//   W/logs/<SHA-256 of origin>/    log.toml     key and ledger that are pinned for this origin
+//   W/logs/<SHA-256 of origin>/    log.toml     what is pinned for this origin: key, ledger, registrar
 //                                  checkpoint   newest cosigned note; written before the answer leaves
 //
 // It speaks C2SP tlog-witness. Any thread.
@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "consumers/http.h"
 #include "events/clock.h"
@@ -55,12 +56,14 @@ class Witness {
   struct Log {
     NoteKey key;
     std::string ledger;  // 16 bytes
+    Key256 registrar{};  // whose key the ledger begins with
     std::uint64_t size = 0;
     Digest root{};       // of the empty tree at first
     TimeMicros time;
     std::string note;    // empty at first
   };
   Result<Log> Find(const std::string& origin) const;
+  std::vector<std::string> Origins() const;
 
  private:
   struct Impl;

@@ -22,7 +22,8 @@ class SignedLedger {
   // As a node's home has it.
   std::string PublicFile() const {
     return "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" + ledger_hex() +
-           "\",\"sequencer_public_key\":\"" + ToHex(View(key_.public_key())) + "\"}";
+           "\",\"registrar_public_key\":\"" + ToHex(View(key_.public_key())) + "\",\"sequencer_public_key\":\"" +
+           ToHex(View(key_.public_key())) + "\"}";
   }
 
   // Entries up to `size`; those from `split` on are of another history.
