@@ -35,6 +35,13 @@ Result<std::uint64_t> ToSize(std::string_view body) {
   return size;
 }
 
+template <typename Value>
+std::set<std::string> NamesOf(const std::map<std::string, Value>& by_name) {
+  std::set<std::string> out;
+  for (const auto& [name, value] : by_name) out.insert(name);
+  return out;
+}
+
 std::string Excerpt(std::string_view text) {
   std::string out(text.substr(0, std::min<std::size_t>(text.find('\n'), 120)));
   for (char& c : out) {
@@ -55,7 +62,6 @@ struct Cosigning::Impl {
     bool contradicts = false;  // what it answers and the ledger cannot both be right
     std::uint64_t done = 0;    // number of the round it has cosigned
     bool asking = false;
-    bool publishing = false;   // what it brought; until then the round must stay
     steady_clock::time_point not_before{};
     std::chrono::milliseconds backoff{};
   };
@@ -69,20 +75,15 @@ struct Cosigning::Impl {
   bool stopping = false;
   Offered newest, round;
   std::map<std::string, std::string> lines;  // of the round: witness → its verified line
-  std::size_t published_lines = 0;
   std::uint64_t cosigned_size = 0;
   std::map<std::uint64_t, TimeMicros> waiting;  // sizes offered and not cosigned → since when
-  std::string publish_error;
-  std::mutex publishing;  // before mutex
 
   Status Open() {
     if (!options.cosigned.empty()) {
       ASSIGN_OR_RETURN(const Note note, ParseNote(options.cosigned));
       ASSIGN_OR_RETURN(const Checkpoint checkpoint, ParseCheckpoint(note.text));
       ASSIGN_OR_RETURN(const auto cosigners, options.policy.Cosigners(note));
-      std::set<std::string> names;
-      for (const auto& [name, time] : cosigners) names.insert(name);
-      if (options.policy.Judge(names).satisfied) cosigned_size = checkpoint.size;
+      if (options.policy.Judge(NamesOf(cosigners)).satisfied) cosigned_size = checkpoint.size;
     }
     for (const auto& witness : options.policy.witnesses()) {
       if (witness.url.empty()) continue;
@@ -113,31 +114,18 @@ struct Cosigning::Impl {
 
   void AdvanceRound() {
     const auto now = steady_clock::now();
-    const auto at_work = [&](const auto& one) { return one->asking || one->publishing || IsDue(*one, now); };
+    const auto at_work = [&](const auto& one) { return one->asking || IsDue(*one, now); };
     if (newest.number == round.number || std::any_of(asked.begin(), asked.end(), at_work)) return;
     round = newest;
     lines.clear();
-    published_lines = 0;
     TakeQuorum();
     changed.notify_all();
   }
 
-  bool HasQuorum() const {
-    std::set<std::string> names;
-    for (const auto& [name, line] : lines) names.insert(name);
-    return options.policy.Judge(names).satisfied;
-  }
-
   void TakeQuorum() {
-    if (!HasQuorum()) return;
+    if (!options.policy.Judge(NamesOf(lines)).satisfied) return;
     cosigned_size = std::max(cosigned_size, round.size);
     waiting.erase(waiting.begin(), waiting.upper_bound(cosigned_size));
-  }
-
-  bool RoundIsOver() const {
-    return std::all_of(asked.begin(), asked.end(), [&](const auto& one) {
-      return !one->asking && !IsDue(*one, steady_clock::now());
-    });
   }
 
   // --- one witness: its own thread -----------------------------------------------------------------
@@ -157,16 +145,15 @@ struct Cosigning::Impl {
       const Offered about = round;
       std::optional<std::uint64_t> size = one.size;
       hold.unlock();
-      const auto line = Ask(*one.witness, about, size);
+      auto line = Ask(*one.witness, about, size);
+      if (line.ok()) {
+        const Status accepted = options.accept(about.size, one.witness->key, *line);
+        if (!accepted.ok()) line = Status(accepted.With("its cosignature was not accepted"));
+      }
       hold.lock();
       one.asking = false;
-      one.publishing = true;
       one.size = size;
       Settle(one, about, line);
-      hold.unlock();
-      Publish();
-      hold.lock();
-      one.publishing = false;
       AdvanceRound();
     }
   }
@@ -188,24 +175,24 @@ struct Cosigning::Impl {
     }
   }
 
-  // Requires: mutex.
-  Status Take(const Note& note, std::uint64_t size, const std::map<std::string, TimeMicros>& cosigners) {
-    const bool of_log = std::any_of(options.policy.logs().begin(), options.policy.logs().end(),
-                                    [&](const auto& log) { return VerifyNote(note, log.key).ok(); });
-    if (!of_log) return Tampered("a checkpoint that no log of the policy has signed");
-    std::set<std::string> names;
-    for (const auto& [name, time] : cosigners) names.insert(name);
-    if (options.policy.Judge(names).satisfied) cosigned_size = std::max(cosigned_size, size);
-    if (round.number != 0 && round.note.starts_with(std::string(note.text) + "\n")) {
-      for (const auto& witness : options.policy.witnesses()) {
-        if (!names.contains(witness.name)) continue;
-        const NoteSignature* line = note.Find(witness.key.name, witness.key.id());
-        lines[witness.name] = SignatureLine(line->name, line->key_id, line->bytes);
-      }
-      TakeQuorum();
+  // Lines of the round's own text that are not known yet. Requires: mutex.
+  std::vector<std::pair<const WitnessPolicy::Witness*, std::string>> NewLines(
+      const Note& note, const std::map<std::string, TimeMicros>& cosigners) const {
+    std::vector<std::pair<const WitnessPolicy::Witness*, std::string>> out;
+    if (!round.note.starts_with(std::string(note.text) + "\n")) return out;
+    for (const auto& witness : options.policy.witnesses()) {
+      if (!cosigners.contains(witness.name) || lines.contains(witness.name)) continue;
+      const NoteSignature* line = note.Find(witness.key.name, witness.key.id());
+      out.emplace_back(&witness, SignatureLine(line->name, line->key_id, line->bytes));
     }
+    return out;
+  }
+
+  // Requires: mutex.
+  void TakeQuorumOf(std::uint64_t size, const std::map<std::string, TimeMicros>& cosigners) {
+    if (!options.policy.Judge(NamesOf(cosigners)).satisfied) return;
+    cosigned_size = std::max(cosigned_size, size);
     waiting.erase(waiting.begin(), waiting.upper_bound(cosigned_size));
-    return {};
   }
 
   // The verified line of a cosignature. `size`: what the witness is known to have; left as it says.
@@ -258,30 +245,11 @@ struct Cosigning::Impl {
     return SignatureLine(line->name, line->key_id, line->bytes);
   }
 
-  void Publish() {
-    const std::lock_guard one_at_a_time(publishing);
-    std::string note;
-    std::size_t count = 0;
-    {
-      const std::lock_guard hold(mutex);
-      count = lines.size();
-      const bool first_quorum = published_lines == 0 && HasQuorum();
-      if (count <= published_lines || !(first_quorum || RoundIsOver())) return;
-      note = round.note;
-      for (const auto& [name, line] : lines) note += line;
-    }
-    const Status status = options.publish(note);
-    const std::lock_guard hold(mutex);
-    publish_error = status.ok() ? "" : status.message();
-    if (status.ok()) published_lines = count;
-  }
-
   std::string Alarm(const State& state) const {
     std::string out;
     for (const auto& one : asked) {
       if (one->contradicts) out += "証人 " + one->witness->name + " の回答が台帳と矛盾しています（" + one->error + "）。";
     }
-    if (!publish_error.empty()) out += "副署を公表できません（" + publish_error + "）。";
     const std::int64_t late = state.waiting_since
                                   ? options.clock->Now().value() - state.waiting_since->value()
                                   : 0;
@@ -307,7 +275,9 @@ Result<std::unique_ptr<Cosigning>> Cosigning::Start(CosigningOptions options) {
 void Cosigning::Offer(const std::string& note) {
   const auto head = ParseTreeHead(note);
   CHECK(head.ok());  // the notary's own
+  const std::string text = note.substr(0, note.find("\n\n") + 2);
   const std::lock_guard hold(impl_->mutex);
+  if (impl_->newest.note.starts_with(text)) return;
   impl_->newest = {impl_->newest.number + 1, head->size, note};
   if (head->size > impl_->cosigned_size && impl_->waiting.size() < kOffersMax) {
     impl_->waiting.emplace(head->size, impl_->options.clock->Now());
@@ -319,11 +289,22 @@ Status Cosigning::Take(const std::string& text) {
   ASSIGN_OR_RETURN(const Note note, ParseNote(text));
   ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(text));
   ASSIGN_OR_RETURN(const auto cosigners, impl_->options.policy.Cosigners(note));
-  {
-    const std::lock_guard hold(impl_->mutex);
-    RETURN_IF_ERROR(impl_->Take(note, head.size, cosigners));
+  const auto& logs = impl_->options.policy.logs();
+  if (std::none_of(logs.begin(), logs.end(), [&](const auto& log) { return VerifyNote(note, log.key).ok(); })) {
+    return Tampered("a checkpoint that no log of the policy has signed");
   }
-  impl_->Publish();
+  std::unique_lock hold(impl_->mutex);
+  impl_->TakeQuorumOf(head.size, cosigners);
+  const std::uint64_t number = impl_->round.number;
+  const auto found = impl_->NewLines(note, cosigners);
+  hold.unlock();
+  for (const auto& [witness, line] : found) {
+    RETURN_IF_ERROR(impl_->options.accept(head.size, witness->key, line));
+    hold.lock();
+    if (impl_->round.number == number) impl_->lines[witness->name] = line;
+    impl_->TakeQuorum();
+    hold.unlock();
+  }
   return {};
 }
 
@@ -336,6 +317,33 @@ Cosigning::State Cosigning::GetState() const {
   for (const auto& one : impl_->asked) out.witnesses.push_back({one->witness->name, one->size, one->error});
   out.alarm = impl_->Alarm(out);
   return out;
+}
+
+CosigningOptions CosigningFor(Notary& notary, WitnessPolicy policy, const Clock& clock) {
+  CosigningOptions out;
+  out.policy = std::move(policy);
+  out.prove = [&notary](std::uint64_t old_size, std::uint64_t size) {
+    return ConsistencyProof(old_size, size, notary.trees().Nodes(kLedgerTree));
+  };
+  out.accept = [&notary](std::uint64_t size, const NoteKey& witness, const std::string& line) {
+    return notary.AddCosignature(size, witness, line);
+  };
+  out.clock = &clock;
+  out.cosigned = notary.checkpoint();
+  return out;
+}
+
+void OfferCheckpoints(const Notary& notary, Cosigning& cosigning, std::stop_token stop) {
+  constexpr std::chrono::milliseconds kLook{200};
+  std::uint64_t next = 1;
+  while (!stop.stop_requested()) {
+    if (!notary.WaitFor(next, kLook)) continue;
+    const std::string note = notary.checkpoint();
+    const auto head = ParseTreeHead(note);
+    CHECK(head.ok());  // it waited for it
+    cosigning.Offer(note);
+    next = head->size + 1;
+  }
 }
 
 }  // namespace daicho

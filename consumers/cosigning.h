@@ -2,7 +2,7 @@
 // their cosignatures. No one waits for it: admission, checkpoints and readings go on without witnesses; what
 // is late is told.
 //
-//   Offer(checkpoint) ─► round: every witness at once, each on its own thread ─► verified lines ─► publish
+//   Offer(checkpoint) ─► round: every witness at once, each on its own thread ─► verified line ─► accept
 //
 // A round is one checkpoint, so that cosignatures of slow and fast witnesses meet on one text. The next begins
 // with the newest checkpoint when every witness has answered or failed; one that failed is left alone for a
@@ -13,12 +13,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "events/clock.h"
 #include "events/merkle.h"
 #include "events/witness_policy.h"
+#include "ledger/notary.h"
 
 namespace daicho {
 
@@ -26,11 +28,10 @@ struct CosigningOptions {
   WitnessPolicy policy;
   // That the log's tree of `size` continues that of `old_size`. Of any thread.
   std::function<Result<Proof>(std::uint64_t old_size, std::uint64_t size)> prove;
-  // Takes a checkpoint with all cosignatures that it has: when they first satisfy the quorum, and at the end
-  // of a round that brought more. Calls follow one another; a failure is told in the state.
-  std::function<Status(const std::string& note)> publish;
+  // Takes a witness's verified line of the checkpoint of that size; it counts once this returned OK. Of any thread.
+  std::function<Status(std::uint64_t size, const NoteKey& witness, const std::string& line)> accept;
   const Clock* clock = nullptr;  // borrowed
-  // The newest checkpoint that was published with its quorum, from an earlier run; empty: none.
+  // The newest checkpoint of an earlier run, with its cosignatures; empty: none.
   std::string cosigned;
   std::string ca_file;  // for witnesses' https://; empty: the system's
   std::chrono::milliseconds call_timeout{2'000};
@@ -60,11 +61,11 @@ class Cosigning {
   Cosigning(const Cosigning&) = delete;
 
   // The newest checkpoint, signed by the log. Never blocks; what was offered before and is not yet under way
-  // is passed over.
+  // is passed over, and so is a text that was offered last.
   void Offer(const std::string& note);
   // A checkpoint seen elsewhere with cosignatures, as witnesses that follow the log themselves leave on its
-  // topic: those of the policy's witnesses join the round's when it is the same text.
-  // Errors: kCorrupt, kTampered for what the policy's logs and witnesses did not sign.
+  // topic. Their lines are accepted when it is the text of the round; a quorum of its own counts always.
+  // Errors: kCorrupt, kTampered for what the policy's logs and witnesses did not sign; those of `accept`.
   Status Take(const std::string& note);
   State GetState() const;
 
@@ -73,5 +74,10 @@ class Cosigning {
   explicit Cosigning(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// Proofs from the notary's trees, lines to the notary, and the newest checkpoint that it has.
+CosigningOptions CosigningFor(Notary& notary, WitnessPolicy policy, const Clock& clock);
+// Offers every checkpoint that the notary publishes, until stopped. A thread of its own.
+void OfferCheckpoints(const Notary& notary, Cosigning& cosigning, std::stop_token stop);
 
 }  // namespace daicho
