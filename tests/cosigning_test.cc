@@ -135,7 +135,7 @@ TEST_F(CosigningTest, ALostWitnessKeepsNoOneWaitingAndCatchesUp) {
   Published(5, {"a"});
   Offer(9);
   Published(9, {"a"});
-  EXPECT_EQ(Await([](const auto& s) { return !s.witnesses.at(1).error.empty(); }).cosigned_size, 9u);
+  Await([](const auto& s) { return s.cosigned_size == 9 && !s.witnesses.at(1).error.empty(); });
   Serve(b, [&](const HttpRequest& request) { return b.witness->Handle(request); });
   Published(9, {"a", "b"});
 }
@@ -153,7 +153,7 @@ TEST_F(CosigningTest, TellsSinceWhenAnAppendWaitsAndAlarmsAfterTheDeadline) {
   Served& a = AddWitness("a");
   Start("quorum a\n");
   Offer(5);
-  Published(5, {"a"});
+  Await([](const auto& s) { return s.cosigned_size == 5; });
   a.server.reset();
   clock_.Advance(std::chrono::seconds(10));
   const TimeMicros since = clock_.Now();
