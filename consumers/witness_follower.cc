@@ -1,7 +1,6 @@
 #include "consumers/witness_follower.h"
 
-#include <charconv>
-#include <optional>
+#include <algorithm>
 
 #include "events/topics.h"
 #include "ledger/replay.h"
@@ -33,8 +32,8 @@ struct WitnessFollower::Impl {
   const Topics topics;
   LedgerReplay replay;
   std::unique_ptr<LogReader> entries, checkpoints;
-  std::uint64_t cosigned_size = 0;
-  std::string cosigned_text;  // of the checkpoint
+  std::string newest;         // seen and not cosigned yet; kept through a failure that may pass
+  std::string cosigned_text;  // of the checkpoint cosigned last
 
   Status Assign() {
     ASSIGN_OR_RETURN(entries, log.OpenReader());
@@ -46,14 +45,15 @@ struct WitnessFollower::Impl {
   }
 
   // The newest head of the log among what has come. Others may write to the topic: theirs are passed over.
-  Result<std::optional<std::string>> Newest(milliseconds wait) {
-    std::optional<std::string> out;
+  Status Look(milliseconds wait) {
     for (;;) {
-      ASSIGN_OR_RETURN(auto records, checkpoints->Poll(kPollRecords, out ? milliseconds(0) : wait));
-      if (records.empty()) return out;
+      ASSIGN_OR_RETURN(auto records, checkpoints->Poll(kPollRecords, newest.empty() ? wait : milliseconds(0)));
+      if (records.empty()) return {};
       for (Received& record : records) {
         const auto note = ParseNote(record.value);
-        if (note.ok() && VerifyNote(*note, pinned.key).ok()) out = std::move(record.value);
+        // The same text comes again with cosignatures, ours among them.
+        if (!note.ok() || note->text == cosigned_text || !VerifyNote(*note, pinned.key).ok()) continue;
+        newest = std::move(record.value);
       }
     }
   }
@@ -97,12 +97,9 @@ Result<std::unique_ptr<WitnessFollower>> WitnessFollower::Open(Witness& witness,
 }
 
 Result<bool> WitnessFollower::Step(milliseconds wait, const std::function<void(std::uint64_t)>& read) {
-  ASSIGN_OR_RETURN(const auto newest, impl_->Newest(wait));
-  if (!newest) return false;
-  ASSIGN_OR_RETURN(const Note note, ParseNote(*newest));
-  // The same text again, with cosignatures: ours among them.
-  if (note.text == impl_->cosigned_text) return false;
-  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(*newest));
+  RETURN_IF_ERROR(impl_->Look(wait));
+  if (impl_->newest.empty()) return false;
+  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(impl_->newest));
   const MerkleEdge& tree = impl_->replay.tree();
   if (head.size < tree.size()) return Tampered("the ledger's newest checkpoint is shorter than one before");
   RETURN_IF_ERROR(impl_->ReadTo(head.size, read));
@@ -113,9 +110,10 @@ Result<bool> WitnessFollower::Step(milliseconds wait, const std::function<void(s
   const auto continues = [&](std::uint64_t old_size, const Digest&) {
     return old_size <= tree.size() ? Status() : Tampered("the ledger is shorter than what was cosigned");
   };
-  ASSIGN_OR_RETURN(const std::string cosigned, impl_->witness.CosignAs(*newest, continues));
+  ASSIGN_OR_RETURN(const std::string cosigned, impl_->witness.CosignAs(impl_->newest, continues));
   RETURN_IF_ERROR(impl_->log.Append(impl_->topics.Checkpoint(), {"", cosigned, {}}));
-  impl_->cosigned_text = note.text;
+  impl_->cosigned_text = cosigned.substr(0, cosigned.find("\n\n") + 1);
+  impl_->newest.clear();
   return true;
 }
 
