@@ -236,6 +236,9 @@ class Prefecture {
     opened.set_prefecture(kNumber);
     opened.set_ledger(std::string(View(ledger_id_)));
     opened.set_registrar_public_key(std::string(View(registrar_key_.public_key())));
+    opened.set_sequencer_public_key(std::string(View(receipt_key_.public_key())));
+    opened.set_intake_public_key(std::string(View(intake_.public_key)));
+    *opened.mutable_algorithms() = OwnAlgorithms();
     return Administration(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString());
   }
   DraftEvent Registration(const std::string& issuer,
@@ -435,9 +438,10 @@ class Prefecture {
     return state == nullptr ? MerkleEdge() : state->tree;
   }
   Result<std::string> Open(const Entry& entry) {
-    EntryView view;
-    RETURN_IF_ERROR(ParseEntry(entry.record, view));
-    return OpenPart({entry.position, entry.leaf, entry.header, view, entry.ends_submission}, 0, *key_store_);
+    PreparedEntry prepared;
+    PrepareEntry(entry.record, prepared);
+    RETURN_IF_ERROR(prepared.status);
+    return OpenPart(prepared, 0, *key_store_);
   }
   // The notice at that position, opened.
   v1::UpdateNotice NoticeAt(const Entry& entry) {
