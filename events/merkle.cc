@@ -1,10 +1,89 @@
 #include "events/merkle.h"
 
 #include <bit>
+#include <optional>
 
 #include "events/crypto.h"
 
 namespace daicho {
+namespace {
+
+Digest EmptyRoot() { return Sha256Of({}); }
+
+// Where RFC 6962 splits a tree of `size` leaves: the largest power of two below it.
+std::uint64_t Split(std::uint64_t size) { return std::bit_floor(size - 1); }
+
+// Root over [begin, begin + size), size > 0, of a tree in which that range is one side of a split: its
+// complete subtrees, joined from the right.
+Result<Digest> RootOfRange(std::uint64_t begin, std::uint64_t size, const NodeSource& nodes) {
+  std::optional<Digest> root;
+  std::uint64_t end = begin + size;
+  for (std::uint64_t rest = size; rest != 0; rest &= rest - 1) {
+    const int level = std::countr_zero(rest);
+    end -= std::uint64_t{1} << level;
+    ASSIGN_OR_RETURN(const Digest node, nodes(level, end >> level));
+    root = root ? NodeHash(node, *root) : node;
+  }
+  return *root;
+}
+
+// Appends the path of leaf `index` of [begin, begin + size), counted from begin.
+Status AppendPath(std::uint64_t index, std::uint64_t begin, std::uint64_t size,
+                  const NodeSource& nodes, Proof& proof) {
+  if (size == 1) return {};
+  const std::uint64_t k = Split(size);
+  const bool left = index < k;
+  if (left) {
+    RETURN_IF_ERROR(AppendPath(index, begin, k, nodes, proof));
+  } else {
+    RETURN_IF_ERROR(AppendPath(index - k, begin + k, size - k, nodes, proof));
+  }
+  ASSIGN_OR_RETURN(const Digest sibling, left ? RootOfRange(begin + k, size - k, nodes)
+                                              : RootOfRange(begin, k, nodes));
+  proof.push_back(sibling);
+  return {};
+}
+
+// SUBPROOF of RFC 6962 2.1.2. `known`: the verifier has the root over [begin, begin + old_size) already.
+Status AppendSubproof(std::uint64_t old_size, std::uint64_t begin, std::uint64_t size, bool known,
+                      const NodeSource& nodes, Proof& proof) {
+  if (old_size == size) {
+    if (known) return {};
+    ASSIGN_OR_RETURN(const Digest root, RootOfRange(begin, size, nodes));
+    proof.push_back(root);
+    return {};
+  }
+  const std::uint64_t k = Split(size);
+  const bool left = old_size <= k;
+  if (left) {
+    RETURN_IF_ERROR(AppendSubproof(old_size, begin, k, known, nodes, proof));
+  } else {
+    RETURN_IF_ERROR(AppendSubproof(old_size - k, begin + k, size - k, false, nodes, proof));
+  }
+  ASSIGN_OR_RETURN(const Digest sibling, left ? RootOfRange(begin + k, size - k, nodes)
+                                              : RootOfRange(begin, k, nodes));
+  proof.push_back(sibling);
+  return {};
+}
+
+// A place in the tree on the way up: a node of the path, and the last node of its level.
+struct Climb {
+  std::uint64_t node;
+  std::uint64_t last;
+
+  void Up() {
+    node >>= 1;
+    last >>= 1;
+  }
+  // The next hash of the proof stands to the left of the node at hand.
+  bool SiblingIsLeft() const { return (node & 1) != 0 || node == last; }
+  // A last node without a sibling is itself the node above.
+  void UpToSibling() {
+    while ((node & 1) == 0 && node != 0) Up();
+  }
+};
+
+}  // namespace
 
 Digest LeafHash(std::string_view leaf) { return Sha256Of({std::string_view("\0", 1), leaf}); }
 
@@ -16,18 +95,21 @@ Digest NodeHash(const Digest& left, const Digest& right) {
   return Sha256Of({View(node)});
 }
 
-void MerkleEdge::Append(const Digest& leaf_hash) {
-  Digest node = leaf_hash;
-  for (std::uint64_t rest = size_; rest & 1; rest >>= 1) {
+void MerkleEdge::AppendSubtree(int level, const Digest& root) {
+  CHECK(level >= 0 && level < 64);
+  const std::uint64_t leaves = std::uint64_t{1} << level;
+  CHECK(size_ % leaves == 0);
+  Digest node = root;
+  for (std::uint64_t rest = size_ >> level; rest & 1; rest >>= 1) {
     node = NodeHash(edge_.back(), node);
     edge_.pop_back();
   }
   edge_.push_back(node);
-  ++size_;
+  size_ += leaves;
 }
 
 Digest MerkleEdge::Root() const {
-  if (edge_.empty()) return Sha256Of({});
+  if (edge_.empty()) return EmptyRoot();
   Digest root = edge_.back();
   for (std::size_t i = edge_.size() - 1; i-- > 0;) root = NodeHash(edge_[i], root);
   return root;
@@ -52,6 +134,81 @@ Result<MerkleEdge> MerkleEdge::Decode(std::string_view bytes) {
     out.edge_.push_back(hash);
   }
   return out;
+}
+
+Result<Digest> RootOf(std::uint64_t size, const NodeSource& nodes) {
+  if (size == 0) return EmptyRoot();
+  return RootOfRange(0, size, nodes);
+}
+
+Result<Proof> InclusionProof(std::uint64_t index, std::uint64_t size, const NodeSource& nodes) {
+  if (index >= size) return Invalid("index: not below the tree's size");
+  Proof proof;
+  RETURN_IF_ERROR(AppendPath(index, 0, size, nodes, proof));
+  return proof;
+}
+
+Result<Proof> ConsistencyProof(std::uint64_t old_size, std::uint64_t size, const NodeSource& nodes) {
+  if (old_size > size) return Invalid("old size: above the tree's size");
+  Proof proof;
+  if (old_size != 0) RETURN_IF_ERROR(AppendSubproof(old_size, 0, size, true, nodes, proof));
+  return proof;
+}
+
+Status VerifyInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
+                       std::span<const Digest> proof, const Digest& root) {
+  if (index >= size) return Tampered("inclusion: the index is not below the tree's size");
+  Climb at{index, size - 1};
+  Digest node = leaf_hash;
+  for (const Digest& sibling : proof) {
+    if (at.last == 0) return Tampered("inclusion: the proof is too long");
+    if (at.SiblingIsLeft()) {
+      node = NodeHash(sibling, node);
+      at.UpToSibling();
+    } else {
+      node = NodeHash(node, sibling);
+    }
+    at.Up();
+  }
+  if (at.last != 0) return Tampered("inclusion: the proof is too short");
+  if (node != root) return Tampered("inclusion: the proof does not lead to the root");
+  return {};
+}
+
+Status VerifyConsistency(std::uint64_t old_size, const Digest& old_root, std::uint64_t size,
+                         const Digest& root, std::span<const Digest> proof) {
+  if (old_size > size) return Tampered("consistency: the tree is smaller than it was");
+  if (old_size == 0 || old_size == size) {
+    if (!proof.empty()) return Tampered("consistency: the proof is too long");
+    if (old_size == 0 && old_root != EmptyRoot()) {
+      return Tampered("consistency: not the root of the empty tree");
+    }
+    if (old_size == size && old_root != root) {
+      return Tampered("consistency: two roots of one size");
+    }
+    return {};
+  }
+  // The old tree, if complete, is itself the node that the proof begins with.
+  const bool complete = std::has_single_bit(old_size);
+  if (!complete && proof.empty()) return Tampered("consistency: the proof is too short");
+  Digest old_node = complete ? old_root : proof[0], node = old_node;
+  Climb at{old_size - 1, size - 1};
+  while ((at.node & 1) != 0) at.Up();
+  for (const Digest& sibling : proof.subspan(complete ? 0 : 1)) {
+    if (at.last == 0) return Tampered("consistency: the proof is too long");
+    if (at.SiblingIsLeft()) {
+      old_node = NodeHash(sibling, old_node);
+      node = NodeHash(sibling, node);
+      at.UpToSibling();
+    } else {
+      node = NodeHash(node, sibling);
+    }
+    at.Up();
+  }
+  if (at.last != 0) return Tampered("consistency: the proof is too short");
+  if (old_node != old_root) return Tampered("consistency: the proof does not lead to the old root");
+  if (node != root) return Tampered("consistency: the proof does not lead to the root");
+  return {};
 }
 
 }  // namespace daicho

@@ -10,8 +10,7 @@
 //   — daicho/10/issuer/102016 Zm9v…                key id(4) ‖ Ed25519 signature(64), base64
 #pragma once
 
-#include "events/crypto.h"
-#include "events/ids.h"
+#include "events/note.h"
 
 namespace daicho {
 
@@ -31,9 +30,7 @@ struct TreeHead {
 std::string IssuerOrigin(int prefecture, std::string_view issuer);
 std::string LedgerOrigin(int prefecture);
 
-// First four bytes of SHA-256(name ‖ "\n" ‖ 0x01 ‖ public key), as C2SP signed-note says.
-std::string NoteKeyId(std::string_view name, const Key256& public_key);
-
+// Requires: head.origin is a key's name.
 std::string SignTreeHead(const TreeHead& head, const SigningKey& key);
 
 // Reads without verifying. Errors: kCorrupt when it is no note of a head in its one canonical form.
