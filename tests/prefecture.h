@@ -457,6 +457,7 @@ class Prefecture {
   SimulatedClock& clock() { return clock_; }
   const LedgerId& ledger_id() const { return ledger_id_; }
   const SigningKey& registrar_key() const { return registrar_key_; }
+  const SigningKey& ledger_key() const { return receipt_key_; }
   std::string Path(const std::string& name) const { return directory_ / name; }
 
  private:

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "events/witness_policy.h"
+
 namespace daicho {
 namespace {
 
@@ -68,6 +70,42 @@ TEST_F(TreeProofTest, IsTheDocumentedText) {
   EXPECT_EQ(text.substr(0, text.find("\xe2\x80\x94")), kGolden);
   EXPECT_EQ(ParseTreeProof(text).value(), proof_);
   EXPECT_EQ(VerifyTreeProof(leaf_, proof_, verifier_).value().size, 8u);
+}
+
+// The example of events/README.md.
+TEST(TreeProofExample, IsMadeAgainAndHoldsUnderItsPolicy) {
+  Key256 seed, witness_seed;
+  seed.fill(0x01);
+  witness_seed.fill(0x06);
+  const SigningKey key = SigningKey::FromSeed(seed);
+  TreeHead head;
+  head.origin = IssuerOrigin(10, "102016");
+  head.size = 1;
+  const char* leaf = "a47b3652154798d32c2d6f187c190055aacaa1b8aa99493aff73971353cfc903";
+  head.root = ToArray<32>(FromHex(leaf).value()).value();
+  head.ledger = std::string(16, '\xaa');
+  head.time = TimeMicros(1'795'479'124'000'000);
+  const std::string note = SignTreeHead(head, key);
+  const std::string line = Cosign(note, "witness/102024", SigningKey::FromSeed(witness_seed),
+                                  TimeMicros(1'795'479'126'000'000))
+                               .value();
+  EXPECT_EQ(
+      line,
+      "\xe2\x80\x94 witness/102024 "
+      "2CayiwAAAABrBNZWVUvqi6fHFmpicBsXlcWwxkbyJYI4uCy3t5LQWyHp6xrblkoXIsASBMJdZn0yT4p7QwiitgUBE+"
+      "twpPdU4OPVAw==\n");
+  const WitnessPolicy policy =
+      WitnessPolicy::Parse(
+          "log daicho/10/issuer/102016+0e61d1ac+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c\n"
+          "witness takasaki witness/102024+d826b28b+BIqHX/8es4RRV3rNWv7kBUVlaN18ieCQhjoFV7x69J8X\n"
+          "quorum takasaki\n")
+          .value();
+  const std::string text = FormatTreeProof({"", 0, {}, note + line});
+  const TreeProof proof = ParseTreeProof(text).value();
+  EXPECT_EQ(VerifyTreeProof(head.root, proof, policy.logs()[0].key.key).value(), head);
+  const auto cosigners = policy.Cosigners(ParseNote(proof.checkpoint).value()).value();
+  ASSERT_TRUE(cosigners.contains("takasaki"));
+  EXPECT_TRUE(policy.Judge({"takasaki"}).satisfied);
 }
 
 TEST_F(TreeProofTest, WithoutExtraOrHashesTheirLinesAreNotThere) {
