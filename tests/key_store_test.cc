@@ -391,6 +391,68 @@ TEST_F(Erasing, ACrashAtAnyStepLeavesTheOldStateOrTheNew) {
   EXPECT_EQ(states, "ooonnnn");
 }
 
+// A holder that fails when it is told to.
+class FailingHolder : public KeyHolder {
+ public:
+  explicit FailingHolder(KeyHolder& holder) : holder_(holder) {}
+  Result<bool> Has(std::string_view name) const override { return holder_.Has(name); }
+  Status Create(std::string_view name) override {
+    return fail_create ? Unavailable("told to") : holder_.Create(name);
+  }
+  Result<std::string> Wrap(std::string_view name, const Key256& key, std::string_view aad) const override {
+    return fail_wrap ? Result<std::string>(Unavailable("told to")) : holder_.Wrap(name, key, aad);
+  }
+  Result<Key256> Unwrap(std::string_view name, std::string_view wrapped, std::string_view aad) const override {
+    return holder_.Unwrap(name, wrapped, aad);
+  }
+  Status Destroy(std::string_view name) override {
+    return fail_destroy ? Unavailable("told to") : holder_.Destroy(name);
+  }
+
+  bool fail_create = false, fail_wrap = false, fail_destroy = false;
+
+ private:
+  KeyHolder& holder_;
+};
+
+TEST_F(Erasing, AHolderThatFailsBeforeTheSwitchLeavesTheOldState) {
+  auto files = OpenFileHolder(Dir() + "/holder").value();
+  FailingHolder holder(*files);
+  auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+  for (bool* fails : {&holder.fail_create, &holder.fail_wrap}) {
+    *fails = true;
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    *fails = false;
+    EXPECT_EQ(store->epoch(), 1u);
+    EXPECT_FALSE(ErasedAll(*store));
+    ExpectLiving(*store);
+  }
+  ASSERT_TRUE(store->Erase(advances_, Position(41)).ok());
+  EXPECT_TRUE(ErasedAll(*store));
+  ExpectLiving(*store);
+  EXPECT_EQ(Names(Dir()).size(), 3u);
+}
+
+TEST_F(Erasing, AHolderThatCannotDestroyIsToldAndTheNextOpeningFinishes) {
+  auto files = OpenFileHolder(Dir() + "/holder").value();
+  FailingHolder holder(*files);
+  {
+    auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+    holder.fail_destroy = true;
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    EXPECT_EQ(store->epoch(), 2u);
+    EXPECT_TRUE(ErasedAll(*store));
+    ExpectLiving(*store);
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    EXPECT_EQ(store->epoch(), 2u);
+  }
+  EXPECT_EQ(KeyStore::Open(Dir(), Mode::kWrite, &holder).status().code(), Code::kUnavailable);
+  holder.fail_destroy = false;
+  auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+  EXPECT_TRUE(ErasedAll(*store));
+  EXPECT_EQ(Names(Dir()).size(), 3u);
+}
+
 TEST_F(Erasing, BadInputChangesNothing) {
   auto store = Open(Mode::kWrite).value();
   const std::vector<KeyStore::Advance> beyond = {{KeySlot(1), 2}, {KeySlot(6), 1}};
