@@ -81,6 +81,7 @@ int Main(int argc, char** argv) {
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
   AddRecordCommands(cli);
+  AddRetentionCommands(cli);
   AddWitnessCommands(cli);
   AddGenerateCommand(cli);
 
