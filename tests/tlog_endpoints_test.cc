@@ -1,5 +1,5 @@
-// Tiles over HTTP. Method: a real sequencer's ledger, signed by a real notary, is read back through the
-// endpoints, and what was read gives the tree of the checkpoint.
+// Tiles over HTTP. Method: a real sequencer's ledger, signed by a real notary, is read back through
+// the endpoints, and what was read gives the tree of the checkpoint.
 #include "consumers/tlog_endpoints.h"
 
 #include <gtest/gtest.h>
@@ -56,7 +56,8 @@ class TlogEndpointsTest : public ::testing::Test {
   static std::vector<std::string> Split(std::string_view bundle) {
     std::vector<std::string> out;
     while (bundle.size() >= 2) {
-      const std::size_t size = static_cast<std::size_t>(static_cast<unsigned char>(bundle[0])) << 8 |
+      const std::size_t size = static_cast<std::size_t>(static_cast<unsigned char>(bundle[0]))
+                                   << 8 |
                                static_cast<unsigned char>(bundle[1]);
       out.emplace_back(bundle.substr(2, size));
       bundle.remove_prefix(2 + size);
@@ -103,15 +104,17 @@ TEST_F(TlogEndpointsTest, TilesGiveTheCheckpointsRoot) {
 }
 
 TEST_F(TlogEndpointsTest, NothingIsServedBeforeItIsSigned) {
-  for (const char* path : {"/checkpoint", "/tile/entries/000", "/tile/0/000"}) EXPECT_EQ(Get(path).status, 404) << path;
+  for (const char* path : {"/checkpoint", "/tile/entries/000", "/tile/0/000"})
+    EXPECT_EQ(Get(path).status, 404) << path;
   EXPECT_EQ(Get("/healthz").body, "ok\n");
 }
 
 TEST_F(TlogEndpointsTest, NothingBeyondTheCheckpointIsServed) {
   Sign();
-  for (const char* path : {"/tile/entries/002", "/tile/entries/002.p/92", "/tile/entries/003.p/1", "/tile/0/002",
-                           "/tile/0/002.p/92", "/tile/1/000.p/3", "/tile/2/000.p/1", "/tile/8/000", "/tile/63/000.p/1",
-                           "/tile/entries/x072/x057/x594/x037/x927/935", "/tile/0/003"}) {
+  for (const char* path :
+       {"/tile/entries/002", "/tile/entries/002.p/92", "/tile/entries/003.p/1", "/tile/0/002",
+        "/tile/0/002.p/92", "/tile/1/000.p/3", "/tile/2/000.p/1", "/tile/8/000", "/tile/63/000.p/1",
+        "/tile/entries/x072/x057/x594/x037/x927/935", "/tile/0/003"}) {
     EXPECT_EQ(Get(path).status, 404) << path;
   }
   EXPECT_EQ(Split(Get("/tile/entries/002.p/5").body).size(), 5u);
@@ -119,7 +122,8 @@ TEST_F(TlogEndpointsTest, NothingBeyondTheCheckpointIsServed) {
 
 TEST_F(TlogEndpointsTest, BadRequestsAreToldApart) {
   Sign();
-  for (const char* path : {"/tile/0/0", "/tile/0/000.p/256", "/tile/data/000", "/tile/", "/tile/0/../../keys"}) {
+  for (const char* path :
+       {"/tile/0/0", "/tile/0/000.p/256", "/tile/data/000", "/tile/", "/tile/0/../../keys"}) {
     EXPECT_EQ(Get(path).status, 400) << path;
   }
   EXPECT_EQ(Get("/elsewhere").status, 0);

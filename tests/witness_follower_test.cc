@@ -1,6 +1,6 @@
-// A witness that reads the ledger itself. Method: a real sequencer's ledger is signed by a real notary on one
-// log, which the witness follows; then the log is told otherwise than it was, in one way each, and the witness
-// must stop before it cosigns.
+// A witness that reads the ledger itself. Method: a real sequencer's ledger is signed by a real
+// notary on one log, which the witness follows; then the log is told otherwise than it was, in one
+// way each, and the witness must stop before it cosigns.
 #include "consumers/witness_follower.h"
 
 #include <gtest/gtest.h>
@@ -31,11 +31,12 @@ class WitnessFollowerTest : public ::testing::Test {
     notary_ = std::move(Notary::Open(options).value());
     key_ = sequencer.receipt_key;
     EXPECT_TRUE(Witness::Create(Dir(), "witness/a").ok());
-    EXPECT_TRUE(WriteFileDurably(directory_ / "pub", "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" +
-                                                         ToHex(View(sequencer.ledger)) + "\",\"registrar_public_key\":\"" +
-                                                         ToHex(View(sequencer.registrar_public_key)) +
-                                                         "\",\"sequencer_public_key\":\"" +
-                                                         ToHex(View(key_.public_key())) + "\"}")
+    EXPECT_TRUE(WriteFileDurably(
+                    directory_ / "pub",
+                    "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" +
+                        ToHex(View(sequencer.ledger)) + "\",\"registrar_public_key\":\"" +
+                        ToHex(View(sequencer.registrar_public_key)) +
+                        "\",\"sequencer_public_key\":\"" + ToHex(View(key_.public_key())) + "\"}")
                     .ok());
     OpenWitness();
     EXPECT_TRUE(witness_->Trust(directory_ / "pub").ok());
@@ -131,7 +132,10 @@ TEST_F(WitnessFollowerTest, AnotherHistoryThanTheOneItCosignedStopsItAfterAResta
   Sign();
   TreeHead other = *ParseTreeHead(notary_->checkpoint());
   other.root[0] ^= 1;
-  ASSERT_TRUE(witness_->CosignAs(SignTreeHead(other, key_), [](std::uint64_t, const Digest&) { return Status(); }).ok());
+  ASSERT_TRUE(witness_
+                  ->CosignAs(SignTreeHead(other, key_),
+                             [](std::uint64_t, const Digest&) { return Status(); })
+                  .ok());
   EXPECT_EQ(Step().status().code(), Code::kTampered);
 }
 
@@ -140,13 +144,15 @@ TEST_F(WitnessFollowerTest, WhatOthersWriteToTheTopicIsPassedOver) {
   ASSERT_TRUE(prefecture_.log().Append(Topic(), {"", "noise", {}}).ok());
   TreeHead head = *ParseTreeHead(notary_->checkpoint());
   head.size += 100;
-  ASSERT_TRUE(prefecture_.log().Append(Topic(), {"", SignTreeHead(head, SigningKey::Generate()), {}}).ok());
+  ASSERT_TRUE(
+      prefecture_.log().Append(Topic(), {"", SignTreeHead(head, SigningKey::Generate()), {}}).ok());
   EXPECT_TRUE(Step().value());
   EXPECT_EQ(Cosigned(), 6u);
 }
 
 TEST_F(WitnessFollowerTest, ALedgerThatIsNotPinnedIsNotFollowed) {
-  EXPECT_EQ(WitnessFollower::Open(*witness_, prefecture_.log(), LedgerOrigin(11)).status().code(), Code::kNotFound);
+  EXPECT_EQ(WitnessFollower::Open(*witness_, prefecture_.log(), LedgerOrigin(11)).status().code(),
+            Code::kNotFound);
 }
 
 }  // namespace
