@@ -45,6 +45,7 @@ Status CheckSigningKey(const std::string& bytes) {
 Status CheckRetention(const v1::PolicyRules& rules) {
   std::set<std::string> names;
   std::set<std::pair<int, int>> covered;  // class, notice kind
+  std::map<int, std::uint32_t> years;     // of a class
   for (const v1::RetentionRule& rule : rules.retention_rules()) {
     const std::string field = "retention_rules[" + rule.rule() + "]";
     if (rule.rule().empty() || !names.insert(rule.rule()).second) return Invalid(field + ".rule: missing or twice");
@@ -58,6 +59,10 @@ Status CheckRetention(const v1::PolicyRules& rules) {
     const bool notice = rule.retention() == v1::RETENTION_CLASS_NOTICE;
     const bool clear = rule.retention() == v1::RETENTION_CLASS_ADMINISTRATION;
     if (clear && !rule.permanent()) return Invalid(field + ".permanent: what verifies the ledger stays as long as it");
+    // Keys end in the order of their steps, so one of a class cannot outlive the next.
+    if (!years.try_emplace(rule.retention(), rule.years()).second && years[rule.retention()] != rule.years()) {
+      return Invalid(field + ".years: as long as the other rules of the class");
+    }
     const bool starts = notice ? rule.start() == v1::RETENTION_START_SUPERSEDED ||
                                      rule.start() == v1::RETENTION_START_RECEIVED
                                : rule.start() == v1::RETENTION_START_ADMITTED;

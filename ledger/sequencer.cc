@@ -9,6 +9,8 @@
 
 #include "events/dates.h"
 #include "events/topics.h"
+#include "ledger/erasure.h"
+#include "ledger/generation.h"
 #include "ledger/residents.h"
 #include "ledger/state_overlay.h"
 #include "ledger/submission.h"
@@ -21,6 +23,7 @@ using std::chrono::milliseconds;
 constexpr std::size_t kPreparedBytesMax = 48u << 20;
 constexpr std::size_t kReplayBatch = 10'000;
 constexpr milliseconds kInboxWait{50};
+constexpr char kPurpose[] = "sequencer state";
 
 const std::vector<std::string> kFamilies = {"meta",     "residents",   "numbers",
                                             "notices",  "submissions", "subjects"};
@@ -46,6 +49,7 @@ struct Batch {
   std::deque<std::string> texts;     // what their headers refer to
   std::size_t events = 0;
   std::size_t bytes = 0;
+  bool erases = false;  // orders an erasure: the last batch before it is carried out
   StoreBatch state;
   Position end;
   std::string intake;                      // public key in force at the end
@@ -115,11 +119,15 @@ struct Sequencer::Impl {
   // --- catching up -------------------------------------------------------------------------------
 
   Status OpenState() {
+    residents.reset();
+    state.reset();
+    store.reset();
+    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys));
     StoreOptions store_options;
-    store_options.path = options.state_dir;
     store_options.families = kFamilies;
     store_options.write_ahead_log = false;  // the ledger is its log
-    ASSIGN_OR_RETURN(store, Store::Open(store_options));
+    ASSIGN_OR_RETURN(store,
+                     OpenGeneration(store_options, options.state_dir, *options.keys, options.at_rest, kPurpose));
     state = std::make_unique<StateOverlay>(*store);
     residents = std::make_unique<Residents>(*state, ResidentFamilies{kResidents, kNumbers, kNotices});
     return {};
@@ -127,15 +135,16 @@ struct Sequencer::Impl {
 
   // Becomes the writer, forgets what is not in the log, and reads what is.
   Status Recover() {
-    state->Reset();
     batch = Batch();
     refusals.clear();
-    replay = LedgerReplay(options.ledger, options.registrar_public_key);
-    if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
-      return status;
-    }
     ASSIGN_OR_RETURN(writer, options.log->OpenWriter(topics.Prefix() + "sequencer"));
-    RETURN_IF_ERROR(CatchUp().With("reading the ledger back"));
+    RETURN_IF_ERROR(Reread());
+    ASSIGN_OR_RETURN(const bool erased, CarryOutErasures(*options.log, topics.Ledger(), replay.registry().erasures(),
+                                                         *options.keys));
+    if (erased) {
+      RETURN_IF_ERROR(OpenState());
+      RETURN_IF_ERROR(Reread());
+    }
     committed_position = replay.next_position().value();
     RETURN_IF_ERROR(LoadKeys());
     RETURN_IF_ERROR(TakeReceiptKey());
@@ -293,6 +302,16 @@ struct Sequencer::Impl {
                        [&](const auto& goal) { return done[goal.first] >= goal.second; });
   }
 
+  // Brings the state up to the ledger's end.
+  Status Reread() {
+    state->Reset();
+    replay = LedgerReplay(options.ledger, options.registrar_public_key);
+    if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
+      return status;
+    }
+    return CatchUp().With("reading the ledger back");
+  }
+
   Status CreateIssuerTopics(const std::string& issuer) {
     RETURN_IF_ERROR(options.log->CreateTopic(topics.Inbox(issuer)));
     return options.log->CreateTopic(topics.Receipt(issuer));
@@ -363,15 +382,20 @@ struct Sequencer::Impl {
       }
       return {};
     }
-    ASSIGN_OR_RETURN(const std::string payload, OpenPart(entry, 0, *options.keys));
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    const auto payload = OpenPart(entry, 0, *options.keys);
+    if (payload.status().code() == Code::kErased) {
+      PutSubjectKey(key.subject(), v1::RETENTION_CLASS_NOTICE, KeySlot(key.slot()), key.step() + 1);
+      return {};
+    }
+    RETURN_IF_ERROR(payload.status());
     v1::UpdateNotice notice;
-    if (!notice.ParseFromString(payload)) return Corrupt("notice cannot be decoded");
-    const std::string digest = NoticeDigest(payload);
+    if (!notice.ParseFromString(*payload)) return Corrupt("notice cannot be decoded");
+    const std::string digest = NoticeDigest(*payload);
     ASSIGN_OR_RETURN(Decision decision, residents->Decide(notice, entry.header.issuer(), digest));
     if (!decision.violations.empty() || decision.effect != entry.leaf.effect()) {
-      return Tampered("the admitted notice does not follow from those before it");
+      return ReapplyAfterErased(entry, notice, digest);
     }
-    const v1::KeyReference& key = entry.leaf.keys(0);
     if (decision.effect == v1::EFFECT_ENTERED) {
       ASSIGN_OR_RETURN(decision.resident.handle, ToArray<16>(key.subject()));
       decision.resident.slot = KeySlot(key.slot());
@@ -380,6 +404,21 @@ struct Sequencer::Impl {
       return Tampered("the entry is sealed under another key than its subject's");
     }
     return residents->Apply(decision, notice, entry.header.issuer(), digest);
+  }
+
+  // What cannot be judged again because notices before it are erased is taken as it was admitted: the first
+  // that is left tells all that there is to know, and a repeat or a late removal may speak of what is gone.
+  Status ReapplyAfterErased(const LedgerReplay::Checked& entry, const v1::UpdateNotice& notice,
+                            const std::string& digest) {
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    ASSIGN_OR_RETURN(const auto erased,
+                     state->Get(kSubjects, key.subject() + static_cast<char>(v1::RETENTION_CLASS_NOTICE)));
+    if (!erased) return Tampered("the admitted notice does not follow from those before it");
+    Resident resident;
+    ASSIGN_OR_RETURN(resident.handle, ToArray<16>(key.subject()));
+    resident.slot = KeySlot(key.slot());
+    resident.next_step = key.step();
+    return residents->Adopt(std::move(resident), entry.leaf.effect(), notice, entry.header.issuer(), digest);
   }
 
   void PutSubjectKey(const std::string& subject, v1::RetentionClass retention, KeySlot slot,
@@ -685,8 +724,10 @@ struct Sequencer::Impl {
       if (!failure.ok()) return failure;
       if (done()) return {};
       if (can_hand_over()) {
+        const bool erases = batch.erases;
         lock.unlock();
         RETURN_IF_ERROR(HandOver());
+        if (erases) return {};
         continue;
       }
       Arrival arrival = std::move(arrivals.front());
@@ -699,7 +740,7 @@ struct Sequencer::Impl {
   }
 
   bool HasRoom() const {
-    return batch.events < options.batch_events_max && batch.bytes < options.batch_bytes_max;
+    return batch.events < options.batch_events_max && batch.bytes < options.batch_bytes_max && !batch.erases;
   }
 
   Status HandOver() {
@@ -799,6 +840,7 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
     if (Status status = replay.Next(record.record.value).status(); !status.ok()) {
       return Internal("a judged event does not pass replay: " + status.message());
     }
+    batch.erases |= event.header.kind() == v1::EVENT_KIND_ERASURE;
     batch.bytes += record.record.value.size();
     batch.records.push_back(std::move(record));
   }
@@ -827,19 +869,18 @@ Status Sequencer::Run(std::stop_token stop) {
   int failures = 0;
   for (bool current = true; !stop.stop_requested();) {
     const std::uint64_t before = impl_->committed_position;
-    // After an unknown outcome only the log knows what is true: nothing is judged before it was read back.
-    Status status = current ? impl_->Session(stop) : impl_->Recover();
-    if (status.ok() && current) break;
-    if (!status.ok() && !status.retriable()) return status;
-    if (!status.ok()) {
-      failures = impl_->committed_position > before ? 1 : failures + 1;
-      const auto pause = std::min(milliseconds(100) * failures, milliseconds(5'000));
-      const auto until = std::chrono::steady_clock::now() + pause;
-      while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) {
-        std::this_thread::sleep_for(milliseconds(50));
-      }
+    // After an unknown outcome only the log knows what is true: nothing is judged before it was read back. A
+    // session that ends by itself has ordered an erasure, which recovering carries out.
+    const Status status = current ? impl_->Session(stop) : impl_->Recover();
+    current = status.ok() && !current;
+    if (status.ok()) continue;
+    if (!status.retriable()) return status;
+    failures = impl_->committed_position > before ? 1 : failures + 1;
+    const auto pause = std::min(milliseconds(100) * failures, milliseconds(5'000));
+    const auto until = std::chrono::steady_clock::now() + pause;
+    while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(milliseconds(50));
     }
-    current = status.ok();
   }
   return impl_->store->Flush();
 }

@@ -12,6 +12,8 @@
 //  2. data keys synced in the key store    rows that no entry uses: harmless
 //  3. entries and receipts appended        admitted: a restart reads them back from the log
 //  4. state stored                         (the state is a projection of the ledger: replayed when lost)
+//  5. an erasure: keys destroyed, state   the order stands in the ledger: a restart carries it out before it
+//     built anew from what is left        judges anything
 // A restart resumes each inbox behind the last receipt of its issuer, which is in the same atomic append
 // as the entries it speaks of: nothing is admitted twice, and no rejection is judged anew.
 #pragma once
@@ -43,9 +45,10 @@ struct SequencerOptions {
   // What is signed is signed by the key in force; what any of them opens is taken.
   std::function<Result<LedgerKeys>()> ledger_keys;
   std::string state_dir;
-  // Borrowed, all three.
+  // Borrowed, all four. With a holder the state is encrypted at rest.
   Log* log = nullptr;
   KeyStore* keys = nullptr;
+  KeyHolder* at_rest = nullptr;
   const Clock* clock = nullptr;
   // A batch is committed when the one before has landed; at this size it takes no further submission.
   std::size_t batch_events_max = 20'000;

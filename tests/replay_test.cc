@@ -166,7 +166,7 @@ TEST_F(ReplayTest, EveryLineOfASubmissionsHeadIsCovered) {
                             })),
             "tampered at 2");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.mutable_head()->pop_back(); })),
-            "corrupt at 2 head");
+            "corrupt at 2");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.clear_head(); })), "tampered at 3");
 }
 
