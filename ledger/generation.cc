@@ -49,6 +49,7 @@ Status DropOldGenerations(const std::string& dir, const KeyStore& keys) {
     const std::string path = (fs::path(dir) / file.path().stem()).string();
     if (path != current) others.push_back(path);
   }
+  if (error == std::errc::no_such_file_or_directory) return {};
   if (error) return Unavailable("reading " + dir + ": " + error.message());
   for (const std::string& path : others) RETURN_IF_ERROR(Drop(path));
   return {};

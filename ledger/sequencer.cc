@@ -282,6 +282,16 @@ struct Sequencer::Impl {
     return {};
   }
 
+  // Brings the state up to the ledger's end.
+  Status Reread() {
+    state->Reset();
+    replay = LedgerReplay(options.ledger, options.registrar_public_key);
+    if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
+      return status;
+    }
+    return CatchUp().With("reading the ledger back");
+  }
+
   Result<bool> IntakeDrained(const Key256& newest) {
     std::map<std::string, Cursor> done;
     {
@@ -300,16 +310,6 @@ struct Sequencer::Impl {
     }
     return std::all_of(drain_goal.begin(), drain_goal.end(),
                        [&](const auto& goal) { return done[goal.first] >= goal.second; });
-  }
-
-  // Brings the state up to the ledger's end.
-  Status Reread() {
-    state->Reset();
-    replay = LedgerReplay(options.ledger, options.registrar_public_key);
-    if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
-      return status;
-    }
-    return CatchUp().With("reading the ledger back");
   }
 
   Status CreateIssuerTopics(const std::string& issuer) {

@@ -675,6 +675,37 @@ TEST_F(CosignedTest, LinesAreAddedAndPublishedAndOutliveARestart) {
   EXPECT_EQ(Published().size(), 4u);
 }
 
+TEST_F(CosignedTest, AWitnessActsOnEachCheckpointWhileTheNotaryRuns) {
+  Status ended;
+  std::jthread running([&](std::stop_token stop) { ended = notary_->Run(stop); });
+  std::vector<std::uint64_t> cosigned;
+  std::jthread witness([&](std::stop_token stop) {
+    for (std::uint64_t seen = 0; !stop.stop_requested();) {
+      if (!notary_->WaitFor(seen + 1, milliseconds(50))) continue;
+      const std::string note = notary_->checkpoint();
+      seen = ParseTreeHead(note).value().size;
+      const std::string line = Cosign(note, NameOf(1), Witness(1), TimeMicros(1)).value();
+      EXPECT_TRUE(notary_->AddCosignature(seen, WitnessKey(1), line).ok());
+      cosigned.push_back(seen);
+    }
+  });
+  for (int n = 0; n < 5; ++n) {
+    Birth(n, 1);
+    ASSERT_TRUE(notary_->WaitFor(prefecture_.Size(), std::chrono::seconds(20)));
+  }
+  running.request_stop();
+  running.join();
+  witness.request_stop();
+  witness.join();
+  EXPECT_TRUE(ended.ok()) << ended.ToString();
+  ExpectOneHistory();
+  ASSERT_FALSE(cosigned.empty());
+  for (const std::uint64_t size : cosigned) {
+    const std::string note = notary_->checkpoint(size).value();
+    EXPECT_TRUE(VerifyCosignature(ParseNote(note).value(), WitnessKey(1)).ok()) << size;
+  }
+}
+
 TEST_F(CosignedTest, AWitnessHasOneLineAndItsNewestCounts) {
   ASSERT_TRUE(notary_->AddCosignature(size_, WitnessKey(1), Line(1, 100)).ok());
   ASSERT_TRUE(notary_->AddCosignature(size_, WitnessKey(2), Line(2)).ok());
