@@ -100,7 +100,10 @@ Result<std::string> RequestRotation(const std::string& dir) {
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
   const std::string& issuer = settings["issuer"];
   ASSIGN_OR_RETURN(const SigningKey old, ReadSigningKey(dir + "/keys/issuer.key"));
-  if (!FileExists(dir + kNextKey)) RETURN_IF_ERROR(WriteSigningKey(dir + kNextKey, SigningKey::Generate()));
+  // One that is in force by now was left by a crash.
+  if (auto left = ReadSigningKey(dir + kNextKey); !left.ok() || left->public_key() == old.public_key()) {
+    RETURN_IF_ERROR(WriteSigningKey(dir + kNextKey, SigningKey::Generate()));
+  }
   ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
   const std::string origin = IssuerOrigin(std::stoi(issuer.substr(0, 2)), issuer);
   const std::string key(View(next.public_key()));
@@ -113,6 +116,19 @@ Result<std::string> RequestRotation(const std::string& dir) {
   RETURN_IF_ERROR(WriteFileDurably(path, request.dump(2) + "\n", 0644));
   return path;
 }
+
+namespace {
+
+// May be repeated after a crash at any step.
+Status TakeNextIssuerKey(const std::string& dir) {
+  ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/issuer.pub", ToHex(View(next.public_key())) + "\n", 0644));
+  ASSIGN_OR_RETURN(const std::string taken, ReadFile(dir + kNextKey));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/keys/issuer.key", taken, 0600));
+  return RemoveFile(dir + kNextKey);
+}
+
+}  // namespace
 
 Result<RotationRequest> ReadRotationRequest(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
@@ -160,15 +176,12 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   ASSIGN_OR_RETURN(options.key, ReadSigningKey(dir + "/keys/issuer.key"));
   options.log = out->log_.get();
   options.clock = &out->clock_;
-  if (const std::string next = dir + kNextKey; FileExists(next)) {
-    ASSIGN_OR_RETURN(options.next_key, ReadSigningKey(next));
-    options.on_next_key = [dir, next, key = options.next_key->public_key()]() -> Status {
-      RETURN_IF_ERROR(WriteFileDurably(dir + "/issuer.pub", ToHex(View(key)) + "\n", 0644));
-      ASSIGN_OR_RETURN(const std::string taken, ReadFile(next));
-      RETURN_IF_ERROR(WriteFileDurably(dir + "/keys/issuer.key", taken, 0600));
-      return RemoveFile(next);
-    };
-  }
+  options.next_key = [dir]() -> Result<std::optional<SigningKey>> {
+    if (!FileExists(dir + kNextKey)) return std::optional<SigningKey>();
+    ASSIGN_OR_RETURN(SigningKey next, ReadSigningKey(dir + kNextKey));
+    return std::optional(std::move(next));
+  };
+  options.on_next_key = [dir] { return TakeNextIssuerKey(dir); };
   if (const std::string pinned = dir + "/ledger.pub.json"; FileExists(pinned)) {
     ASSIGN_OR_RETURN(options.pin, ReadPin(pinned));
   }

@@ -149,10 +149,12 @@ struct Submitter::Impl {
     ASSIGN_OR_RETURN(intake, ToArray<32>(welcome.intake_public_key()));
     ASSIGN_OR_RETURN(sequencer, ToArray<32>(welcome.sequencer_public_key()));
     const std::string origin = IssuerOrigin(options.prefecture, options.issuer);
-    if (!options.next_key || welcome.issuer_key_id() != NoteKeyId(origin, options.next_key->public_key())) return {};
-    options.key = *options.next_key;
-    options.next_key.reset();
-    return options.on_next_key ? options.on_next_key() : Status();
+    if (!options.next_key || welcome.issuer_key_id() == NoteKeyId(origin, options.key.public_key())) return {};
+    ASSIGN_OR_RETURN(const std::optional<SigningKey> next, options.next_key());
+    if (!next || welcome.issuer_key_id() != NoteKeyId(origin, next->public_key())) return {};
+    if (options.on_next_key) RETURN_IF_ERROR(options.on_next_key());
+    options.key = *next;
+    return {};
   }
 
   Status AwaitWelcome() {
