@@ -101,6 +101,19 @@ class Keys(unittest.TestCase):
         again = daicho("issuer", "rotate", "--home", node.home, "--request", request, status=2)
         self.assertIn("another key", again.err)
 
+    def test_a_switch_that_a_crash_cut_short_is_finished(self):
+        node = self.found("cut", [MAEBASHI])
+        gateway = node.gateways[MAEBASHI]
+        rotate_issuer(node, gateway)
+        key, next_key = gateway.home / "keys/issuer.key", gateway.home / "keys/issuer.next.key"
+        key.write_bytes(next_key.read_bytes())  # and killed before the other was removed
+        self.send(node, MAEBASHI, 1, 1)
+        request = json.loads(daicho("gateway", "rotate", "--json", "--home", gateway.home).out)["request"]
+        self.assertNotEqual(key.read_bytes(), next_key.read_bytes(), "a key is asked for that is in force already")
+        daicho("issuer", "rotate", "--home", node.home, "--request", request)
+        self.send(node, MAEBASHI, 2, 2)
+        self.assertFalse(next_key.exists())
+
     def test_a_revoked_issuer_is_refused_until_it_is_added_again(self):
         node = self.found("revoked", [MAEBASHI])
         gateway = node.gateways[MAEBASHI]
