@@ -88,11 +88,15 @@ struct Submitter::Impl {
   Result<v1::Receipt> AwaitReceipt(const std::function<bool(const v1::Receipt&)>& wanted) {
     RETURN_IF_ERROR(Follow());
     const auto deadline = steady_clock::now() + options.receipt_wait;
+    bool passed_over = false;
     while (steady_clock::now() < deadline) {
       ASSIGN_OR_RETURN(const auto records, receipts->Poll(100, milliseconds(200)));
       for (const Received& record : records) {
         auto receipt = Verify(record.value);
-        if (!receipt.ok() && !anchored && IsBeforePin(record.value)) continue;
+        if (!receipt.ok() && !anchored && IsBeforePin(record.value)) {
+          passed_over = true;
+          continue;
+        }
         RETURN_IF_ERROR(receipt.status());
         anchored = true;
         receipts_from = record.next;
@@ -102,7 +106,7 @@ struct Submitter::Impl {
         if (&record != &records.back()) receipts.reset();  // what lies behind it is read the next time
         return receipt;
       }
-      if (!records.empty() && !anchored) RETURN_IF_ERROR(CheckPin());
+      if (passed_over && !anchored) RETURN_IF_ERROR(CheckPin());
     }
     return Unavailable("no receipt within " + std::to_string(options.receipt_wait.count() / 1000) +
                        " s; is a sequencer running? The submission stays pending");
