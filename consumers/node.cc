@@ -232,7 +232,7 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
     auto drained = sequencer->IntakeDrained(held.intake.front().public_key);
     if (!drained.ok() || !*drained) return {};
-    RETURN_IF_ERROR(RemoveFile(old));
+    RETURN_IF_ERROR(DestroyFile(old));
     return sequencer->ReloadKeys();
   }
 
