@@ -11,6 +11,7 @@
 #include "ledger/files.h"
 #include "ledger/kafka_log.h"
 #include "ledger/local_log.h"
+#include "ledger/pkcs11.h"
 
 namespace daicho {
 namespace {
@@ -86,8 +87,10 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
 }
 
 Result<SigningKey> ReadSigningKey(const std::string& path) {
-  ASSIGN_OR_RETURN(const Key256 seed, ReadSecret(path));
-  return SigningKey::FromSeed(seed);
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  auto key = ParseSigningKey(text);
+  Wipe(text.data(), text.size());
+  return key.ok() ? std::move(key) : Result<SigningKey>(key.status().With(path));
 }
 
 Status WriteSigningKey(const std::string& path, const SigningKey& key) {

@@ -340,13 +340,7 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   opened.set_sequencer_public_key(std::string(View(home.receipts.public_key())));
   opened.set_intake_public_key(std::string(View(home.intake.public_key)));
   opened.set_software("daicho 1");
-  v1::Algorithms& algorithms = *opened.mutable_algorithms();
-  algorithms.set_tree("rfc6962-sha256");
-  algorithms.set_commitment("sha256");
-  algorithms.set_signature("ed25519");
-  algorithms.set_sealing("aes-256-gcm");
-  algorithms.set_intake("hpke-base-x25519-hkdf-sha256-aes-256-gcm");
-  algorithms.set_ratchet("hmac-sha256");
+  *opened.mutable_algorithms() = OwnAlgorithms();
   RETURN_IF_ERROR(node->Administer(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString()));
 
   const auto administer = [&](v1::EventKind kind, const google::protobuf::Message& message) {

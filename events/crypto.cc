@@ -273,7 +273,28 @@ SigningKey SigningKey::FromSeed(const Key256& seed) {
   return out;
 }
 
+SigningKey SigningKey::External(const Key256& public_key, Signer sign) {
+  SigningKey out;
+  out.public_key_ = public_key;
+  out.signer_ = std::make_shared<const Signer>(std::move(sign));
+  return out;
+}
+
+const Key256& SigningKey::seed() const {
+  CHECK(!external());
+  return seed_;
+}
+
+Result<std::string> SigningKey::TrySign(std::string_view message) const {
+  if (!external()) return Sign(message);
+  ASSIGN_OR_RETURN(std::string signature, (*signer_)(message));
+  ASSIGN_OR_RETURN(const VerifyingKey verifier, VerifyingKey::From(public_key_));
+  if (Status s = verifier.Verify(message, signature); !s.ok()) return s.With("the signer's answer");
+  return signature;
+}
+
 std::string SigningKey::Sign(std::string_view message) const {
+  if (external()) return std::move(TrySign(message)).value();
   const MdCtxPtr ctx(EVP_MD_CTX_new());
   std::string out(64, '\0');
   std::size_t size = out.size();
@@ -322,19 +343,36 @@ Result<std::string> AeadOpen(const Key256& key, std::string_view nonce, std::str
   return out;
 }
 
-void KeyStream(const Key256& key, void* out, std::size_t size) {
+void CtrXor(const Key256& key, const CounterBlock& counter, std::uint64_t offset, void* data,
+            std::size_t size) {
   struct Context {
     CipherPtr cipher{EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr)};
     CipherCtxPtr ctx{EVP_CIPHER_CTX_new()};
     Context() { CHECK(EVP_EncryptInit_ex2(ctx.get(), cipher.get(), nullptr, nullptr, nullptr) == 1); }
   };
   thread_local Context context;
-  constexpr std::array<unsigned char, 16> kZero{};
-  CHECK(EVP_EncryptInit_ex2(context.ctx.get(), nullptr, key.data(), kZero.data(), nullptr) == 1);
-  std::memset(out, 0, size);
+  constexpr std::size_t kBlock = 16, kCallMax = 1u << 30;
+  CounterBlock block = counter;
+  std::uint64_t carry = offset / kBlock;
+  for (std::size_t i = block.size(); carry != 0 && i-- > 0; carry >>= 8) {
+    carry += block[i];
+    block[i] = static_cast<std::uint8_t>(carry);
+  }
+  CHECK(EVP_EncryptInit_ex2(context.ctx.get(), nullptr, key.data(), block.data(), nullptr) == 1);
   int n = 0;
-  auto* bytes = static_cast<unsigned char*>(out);
-  CHECK(EVP_EncryptUpdate(context.ctx.get(), bytes, &n, bytes, static_cast<int>(size)) == 1);
+  unsigned char skipped[kBlock] = {};
+  CHECK(EVP_EncryptUpdate(context.ctx.get(), skipped, &n, skipped, static_cast<int>(offset % kBlock)) == 1);
+  for (auto* bytes = static_cast<unsigned char*>(data); size > 0;) {
+    const std::size_t part = std::min(size, kCallMax);
+    CHECK(EVP_EncryptUpdate(context.ctx.get(), bytes, &n, bytes, static_cast<int>(part)) == 1);
+    bytes += part;
+    size -= part;
+  }
+}
+
+void KeyStream(const Key256& key, void* out, std::size_t size) {
+  std::memset(out, 0, size);
+  CtrXor(key, {}, 0, out, size);
 }
 
 HpkeKeyPair HpkeKeyPair::Generate() { return FromPrivate(RandomArray<32>()); }

@@ -4,6 +4,7 @@
 // Functions are thread-safe; an object belongs to one thread at a time unless its methods are const.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -63,19 +64,29 @@ class VerifyingKey {
   std::shared_ptr<void> key_;
 };
 
-// Ed25519 private key, made from its 32-byte seed.
+// Ed25519 private key: made from its 32-byte seed, or held by something else (a token) that signs for it.
 class SigningKey {
  public:
+  using Signer = std::function<Result<std::string>(std::string_view message)>;
+
   static SigningKey Generate();
   static SigningKey FromSeed(const Key256& seed);
-  const Key256& seed() const { return seed_; }
+  // `sign` is called from any thread.
+  static SigningKey External(const Key256& public_key, Signer sign);
+
+  bool external() const { return signer_ != nullptr; }
+  const Key256& seed() const;  // Requires: not external
   const Key256& public_key() const { return public_key_; }
-  std::string Sign(std::string_view message) const;  // 64 bytes
+  // 64 bytes. Errors: none but what an external signer says; kTampered when what it returns does not verify.
+  Result<std::string> TrySign(std::string_view message) const;
+  // For who cannot go on without: an external signer that fails ends the process, and nothing is signed.
+  std::string Sign(std::string_view message) const;
 
  private:
   Key256 seed_{};
   Key256 public_key_{};
   std::shared_ptr<void> key_;
+  std::shared_ptr<const Signer> signer_;  // copies of a key share what holds it
 };
 
 // An X.509 certificate in DER, alone, of a P-256 key. Errors: kInvalid.
@@ -91,6 +102,10 @@ void AeadSeal(const Key256& key, std::string_view nonce, std::string_view aad,
 Result<std::string> AeadOpen(const Key256& key, std::string_view nonce, std::string_view aad,
                              std::string_view sealed);
 
+// AES-256-CTR, both ways and in place: the stream whose first counter block is `counter`, entered at byte
+// `offset`.
+using CounterBlock = std::array<std::uint8_t, 16>;
+void CtrXor(const Key256& key, const CounterBlock& counter, std::uint64_t offset, void* data, std::size_t size);
 // `size` bytes of AES-256-CTR keystream from counter block 0.
 void KeyStream(const Key256& key, void* out, std::size_t size);
 

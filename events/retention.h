@@ -1,8 +1,6 @@
-// When a retention period ends (令30条の6). The first day counts (民法140条・143条): what is kept for 150 years
-// from 2026-11-23 is kept through 2176-11-22. Where the last year has no such day, through that month's last.
+// How long an event is kept (令30条の6), as arithmetic on days and on what an entry's leaf tells: whoever
+// erases and whoever audits an erasure count alike. Pure.
 #pragma once
-
-#include <optional>
 
 #include "events/administration.pb.h"
 #include "events/dates.h"
@@ -10,23 +8,17 @@
 
 namespace daicho {
 
-// Requires: years of at least 1. Null when it lies beyond the calendar.
-std::optional<Date> LastRetainedDay(Date start, std::uint32_t years);
-// What may be erased on `judged_on`: its last retained day is over.
-bool IsExpired(Date start, std::uint32_t years, Date judged_on);
+// Last day on which something is kept whose period began on `start`. The first day counts (起算して, 民法140条);
+// where the last year has no such day, its month's end (143条).
+Date LastRetainedDay(Date start, std::uint32_t years);
 
-// From which day an event's period counts. A removal counts from its own notice; any other notice from the
-// next notice about the same person, and before there is one it never ends; what is no notice from its entry.
-events::v1::RetentionStart StartOf(events::v1::RetentionClass retention, events::v1::Effect effect);
+// A removal counts from its own receipt; any other notice from the receipt of the one that supersedes it.
+// A late removal takes its place in the history only: it supersedes nothing, and is superseded like any
+// other, since keys end in the order of their steps. So does a repeat.
+bool IsRemoval(v1::Effect effect);    // 消除, whose period begins when it is received
+bool Supersedes(v1::Effect effect);   // ends the currency of the notices before it
 
-// What there is to know of one event to tell when it expires.
-struct RetentionFacts {
-  events::v1::RetentionClass retention = events::v1::RETENTION_CLASS_UNSPECIFIED;
-  events::v1::Effect effect = events::v1::EFFECT_NONE;
-  Date admitted;                     // day in Japan of its entry
-  std::optional<Date> superseded;    // day of the next notice about the same person
-};
-// The day that its period counts from. Null: it has not begun.
-std::optional<Date> RetentionStartDay(const RetentionFacts& facts);
+// The rule for a notice (removal or not) or for another class. Null: it is kept.
+const v1::RetentionRule* RuleFor(const v1::PolicyRules& rules, v1::RetentionClass retention, bool removal);
 
 }  // namespace daicho

@@ -4,9 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+
+#include "events/crypto.h"
 
 namespace daicho {
 
@@ -70,6 +73,48 @@ Status WriteFileDurably(const std::string& path, std::string_view content, unsig
 
 Status RemoveFile(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus("removing " + path);
+  return {};
+}
+
+Status DestroyFile(const std::string& path) {
+  {
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (file.get() < 0) return errno == ENOENT ? Status() : ErrnoStatus("opening " + path);
+    struct stat info {};
+    if (::fstat(file.get(), &info) != 0) return ErrnoStatus("reading " + path);
+    std::string noise(64u << 10, '\0');
+    RandomBytes(noise.data(), noise.size());
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    for (std::uint64_t at = 0; at < size; at += noise.size()) {
+      const auto part = std::min<std::uint64_t>(noise.size(), size - at);
+      RETURN_IF_ERROR(WriteAt(file, at, std::string_view(noise).substr(0, part)));
+    }
+    if (::fsync(file.get()) != 0) return ErrnoStatus("syncing " + path);
+  }
+  RETURN_IF_ERROR(RemoveFile(path));
+  return SyncDirectory(std::filesystem::absolute(path).parent_path().string());
+}
+
+Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::pread(file.get(), out + done, size - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("reading");
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Status WriteAt(const Descriptor& file, std::uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("writing");
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
   return {};
 }
 

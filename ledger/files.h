@@ -1,6 +1,7 @@
 // Small files that must survive a crash whole or not at all, and the directory they lie in.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,9 @@ Result<std::string> ReadFile(const std::string& path);
 // Writes beside, syncs, renames over, syncs the directory. `mode` as in open(2).
 Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode = 0600);
 Status RemoveFile(const std::string& path);
+// Overwrites the content, syncs, unlinks, syncs the directory; nothing when there is no file. What a disk
+// keeps beneath the file system is beyond it: that is why what matters is wrapped under a key.
+Status DestroyFile(const std::string& path);
 Status SyncDirectory(const std::string& path);
 // "opening x: No such file or directory"
 Status ErrnoStatus(std::string_view what);
@@ -36,5 +40,9 @@ class Descriptor {
  private:
   int fd_ = -1;
 };
+
+// How much could be read from `offset` on: less than `size` only at the end of the file.
+Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size);
+Status WriteAt(const Descriptor& file, std::uint64_t offset, std::string_view bytes);
 
 }  // namespace daicho

@@ -77,6 +77,17 @@ std::string RoleIssuer(int prefecture, std::string_view role) {
   return digits + MunicipalityCodeCheckDigit(digits) + "." + std::string(role);
 }
 
+v1::Algorithms OwnAlgorithms() {
+  v1::Algorithms out;
+  out.set_tree("rfc6962-sha256");
+  out.set_commitment("sha256");
+  out.set_signature("ed25519");
+  out.set_sealing("aes-256-gcm");
+  out.set_intake("hpke-base-x25519-hkdf-sha256-aes-256-gcm");
+  out.set_ratchet("hmac-sha256");
+  return out;
+}
+
 Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position at) {
   RETURN_IF_ERROR(ApplyChecked(kind, payload, at));
   std::string row;
@@ -139,10 +150,7 @@ Status Registry::Open(const std::string& payload, Position at) {
   if (opened.intake_public_key().size() != sizeof(Key256)) return Invalid("intake_public_key: 32 bytes");
   RETURN_IF_ERROR(CheckSigningKey(opened.registrar_public_key()).With("registrar"));
   RETURN_IF_ERROR(CheckSigningKey(opened.sequencer_public_key()).With("sequencer"));
-  const v1::Algorithms& names = opened.algorithms();
-  if (names.tree() != "rfc6962-sha256" || names.commitment() != "sha256" || names.signature() != "ed25519" ||
-      names.sealing() != "aes-256-gcm" || names.intake() != "hpke-base-x25519-hkdf-sha256-aes-256-gcm" ||
-      names.ratchet() != "hmac-sha256") {
+  if (opened.algorithms().SerializeAsString() != OwnAlgorithms().SerializeAsString()) {
     return Unsupported("algorithms: not those of this version");
   }
   ledger_ = std::move(opened);

@@ -119,6 +119,9 @@ class Registry {
   std::map<Position, std::string> unsaved_;
 };
 
+// Those of this version; a ledger that names others is refused.
+v1::Algorithms OwnAlgorithms();
+
 // Issuer under which the prefecture's role submits: "100005.registrar".
 std::string RoleIssuer(int prefecture, std::string_view role);
 

@@ -316,14 +316,27 @@ Status LedgerReplay::Load(const Store& store, Family family) {
   return {};
 }
 
-Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const KeyStore& keys) {
-  const std::string_view sealed = entry.entry.parts[static_cast<std::size_t>(part)];
-  const std::string& commitment = entry.header.commitments(part);
-  const int clear = entry.header.commitments_size() - entry.leaf.keys_size();  // only part 0 may be
+namespace {
+
+Result<std::string> OpenPart(const EntryView& entry, const v1::EntryLeaf& leaf, const v1::EventHeader& header,
+                             int part, const KeyStore& keys) {
+  const std::string_view sealed = entry.parts[static_cast<std::size_t>(part)];
+  const std::string& commitment = header.commitments(part);
+  const int clear = header.commitments_size() - leaf.keys_size();  // only part 0 may be
   if (part < clear) return OpenClearPart(sealed, commitment);
-  const v1::KeyReference& reference = entry.leaf.keys(part - clear);
+  const v1::KeyReference& reference = leaf.keys(part - clear);
   ASSIGN_OR_RETURN(const Key256 key, keys.KeyAt(KeySlot(reference.slot()), reference.step()));
-  return OpenSealedPart(key, BeforeDigests(entry.entry.leaf, entry.leaf.keys_size()), sealed, commitment);
+  return OpenSealedPart(key, BeforeDigests(entry.leaf, leaf.keys_size()), sealed, commitment);
+}
+
+}  // namespace
+
+Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const KeyStore& keys) {
+  return OpenPart(entry.entry, entry.leaf, entry.header, part, keys);
+}
+
+Result<std::string> OpenPart(const PreparedEntry& entry, int part, const KeyStore& keys) {
+  return OpenPart(entry.entry, entry.leaf, entry.header, part, keys);
 }
 
 }  // namespace daicho

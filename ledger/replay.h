@@ -153,5 +153,6 @@ class LedgerReplay {
 // The payload of part `part`, opened with its key and checked against its commitment.
 // Errors: kErased, kTampered, kNotFound (no such key).
 Result<std::string> OpenPart(const LedgerReplay::Checked& entry, int part, const KeyStore& keys);
+Result<std::string> OpenPart(const PreparedEntry& entry, int part, const KeyStore& keys);
 
 }  // namespace daicho

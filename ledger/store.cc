@@ -7,16 +7,20 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdarg>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
 #include <shared_mutex>
 #include <utility>
 
+#include "ledger/files.h"
 #include "ledger/store_check.h"
+#include "ledger/store_encryption.h"
 
 namespace daicho {
 namespace {
@@ -63,8 +67,17 @@ Status FromRocks(const rocksdb::Status& s) {
 rocksdb::Slice ToSlice(std::string_view s) { return {s.data(), s.size()}; }
 std::string_view ToView(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 
-rocksdb::DBOptions MakeDbOptions(const StoreOptions& options) {
+class NoLog : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+rocksdb::DBOptions MakeDbOptions(const StoreOptions& options, rocksdb::Env* env) {
   rocksdb::DBOptions db;
+  db.env = env;
+  // RocksDB writes its LOG past the environment, and would write keys into it in clear.
+  if (options.file_key) db.info_log = std::make_shared<NoLog>();
   db.create_if_missing = true;
   db.create_missing_column_families = true;
   db.paranoid_checks = true;
@@ -225,7 +238,8 @@ Status StoreIterator::status() const { return FromRocks(impl_->it->status()); }
 struct Store::Impl {
   explicit Impl(const StoreOptions& o)
       : options(o),
-        db_options(MakeDbOptions(o)),
+        encrypted_env(o.file_key ? MakeEncryptedEnv(*o.file_key) : nullptr),
+        db_options(MakeDbOptions(o, encrypted_env ? encrypted_env.get() : rocksdb::Env::Default())),
         family_options(MakeFamilyOptions(o)),
         owner(db_options.env) {}
   ~Impl() {
@@ -242,6 +256,7 @@ struct Store::Impl {
   Status ToRocks(const std::string& operations, rocksdb::WriteBatch* out) const;
 
   const StoreOptions options;
+  const std::unique_ptr<rocksdb::Env> encrypted_env;
   const rocksdb::DBOptions db_options;
   const rocksdb::ColumnFamilyOptions family_options;
   OwnerLock owner;
@@ -258,7 +273,11 @@ Status Store::Impl::Open() {
     RETURN_IF_ERROR(MakeDirectory(db_options.env, options.path));
     RETURN_IF_ERROR(owner.Take(options.path));
     RemoveUnfinishedIngests(options.path);
+    if (options.file_key) RETURN_IF_ERROR(DropUnbegunFiles(options.path));
+    RETURN_IF_ERROR(CheckStoreKey(options.path, options.file_key));
     RETURN_IF_ERROR(CheckStoreLogs(db_options.env, options.path));
+  } else {
+    RETURN_IF_ERROR(CheckStoreKey(options.path, options.file_key));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> found, FamiliesOnDisk(db_options, options.path));
   std::vector<std::string> names = options.families;
@@ -397,6 +416,28 @@ Status Store::Compact(Family family) {
   // What was deleted leaves the lowest level too.
   how.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   return FromRocks(impl_->db->CompactRange(how, impl_->Handle(family), nullptr, nullptr));
+}
+
+Status Store::Snapshot(const std::string& path) {
+  RETURN_IF_ERROR(Flush());
+  rocksdb::Checkpoint* made = nullptr;
+  RETURN_IF_ERROR(FromRocks(rocksdb::Checkpoint::Create(impl_->db.get(), &made)));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  if (Status s = FromRocks(checkpoint->CreateCheckpoint(path)); !s.ok())
+    return s.With("copying the store to " + path);
+  return SyncDirectory(fs::absolute(path).parent_path());
+}
+
+Status Store::Destroy(const std::string& path) {
+  if (!fs::is_directory(path)) return {};
+  if (!fs::is_empty(path) && !FileExists(path + "/" + kOwnerFile) && !FileExists(path + "/CURRENT"))
+    return Invalid(path + " is no store");
+  OwnerLock owner(rocksdb::Env::Default());
+  if (Status s = owner.Take(path); !s.ok()) return s.With("destroying the store " + path);
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) return Unavailable("removing " + path + ": " + error.message());
+  return SyncDirectory(fs::absolute(path).parent_path());
 }
 
 std::uint64_t Store::SizeBytes() const {

@@ -3,7 +3,7 @@
 //
 // Thread-safe, but for a StoreIterator, which belongs to one thread. A process that opens a Store has it
 // alone. Damaged files are reported (kCorrupt), never repaired by guessing; only a torn last write of
-// the write-ahead log is dropped.
+// the write-ahead log is dropped. With a file key, no byte of what it holds reaches the disk in clear.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "events/crypto.h"
 #include "events/result.h"
 
 namespace daicho {
@@ -26,6 +27,7 @@ struct StoreOptions {
   std::size_t write_buffers_total_bytes = 192u << 20;
   std::size_t block_cache_bytes = 128u << 20;
   bool read_only = false;
+  std::optional<Key256> file_key = {};     // every file is AES-256-CTR under it
 };
 
 using Family = std::uint32_t;
@@ -74,7 +76,12 @@ class StoreIterator {
 
 class Store {
  public:
+  // Errors: kUnavailable while another has it open; kInvalid for a store in clear opened with a key, or an
+  // encrypted one without; kTampered for another key than the store's; kCorrupt.
   static Result<std::unique_ptr<Store>> Open(const StoreOptions& options);
+  // Removes the store with its directory; nothing when there is none.
+  // Errors: kUnavailable while another has it open, kInvalid when the directory is no store.
+  static Status Destroy(const std::string& path);
   ~Store();
   Store(const Store&) = delete;
 
@@ -100,6 +107,10 @@ class Store {
                                    const std::function<Status(std::string_view, std::string_view)>&)>& fill);
   // Rewrites the family, so that deleted values leave its files.
   Status Compact(Family family);
+  // A copy of all families as of one moment, under the same key, in a directory that does not exist yet.
+  // Its files are shared with the store where the file system can link them. Durable on return.
+  // Requires: not read_only.
+  Status Snapshot(const std::string& path);
   std::uint64_t SizeBytes() const;  // on disk
 
  private:

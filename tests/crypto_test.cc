@@ -281,6 +281,36 @@ TEST(KeyStreamBytes, AreAesInCounterModeFromZero) {
   EXPECT_EQ(shorter, stream.substr(0, 33));
 }
 
+// SP 800-38A, F.5.5 and F.5.6: CTR-AES256.
+TEST(Ctr, AgreesWithThePublishedVectorFromAnyByteOn) {
+  const Key256 key = Key("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4");
+  const CounterBlock counter = ToArray<16>(Hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff")).value();
+  const std::string plain =
+      Hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+          "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710");
+  const std::string sealed =
+      Hex("601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
+          "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6");
+  for (std::size_t at = 0; at < plain.size(); ++at) {
+    std::string part = plain.substr(at);
+    CtrXor(key, counter, at, part.data(), part.size());
+    EXPECT_EQ(part, sealed.substr(at)) << at;
+    CtrXor(key, counter, at, part.data(), part.size());
+    EXPECT_EQ(part, plain.substr(at)) << at;
+  }
+}
+
+TEST(Ctr, CarriesThroughTheWholeCounterBlock) {
+  CounterBlock last;
+  last.fill(0xff);
+  std::string wrapped(32, '\0'), zero(16, '\0');
+  CtrXor(Key256{}, last, 0, wrapped.data(), wrapped.size());
+  CtrXor(Key256{}, {}, 0, zero.data(), zero.size());
+  EXPECT_EQ(wrapped.substr(16), zero);
+  CtrXor(Key256{}, last, 16, zero.data(), zero.size());
+  EXPECT_EQ(zero, std::string(16, '\0'));
+}
+
 TEST(Bytes, AreComparedWholeAndDrawnAnew) {
   EXPECT_TRUE(ConstantTimeEqual("abc", "abc"));
   EXPECT_FALSE(ConstantTimeEqual("abc", "abd"));

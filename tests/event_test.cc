@@ -66,11 +66,29 @@ TEST(Header, WithoutAPartOrWithAStrangeOneIsRefused) {
   EXPECT_EQ(ParseHeader(good.substr(0, good.size() - 1)).status().code(), Code::kCorrupt);
 }
 
+TEST(Leaf, EndsWithTheDigestsOfItsSealedParts) {
+  v1::EntryLeaf leaf;
+  leaf.set_version(kLeafVersion);
+  leaf.set_ledger(std::string(16, 'l'));
+  for (const char subject : {'s', 't'}) leaf.add_keys()->set_subject(std::string(16, subject));
+  const std::string before = leaf.SerializeAsString();
+  std::string bytes = before;
+  AppendDigests(bytes, {"first part", "second part"});
+  EXPECT_EQ(BeforeDigests(bytes, 2), before);
+  const auto parsed = ParseLeaf(bytes);
+  ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+  EXPECT_EQ(parsed->part_digests(1), View(Sha256Of({"second part"})));
+  // The same fields in another order have another boundary: refused.
+  EXPECT_EQ(ParseLeaf(bytes.substr(before.size()) + before).status().code(), Code::kCorrupt);
+}
+
 TEST(Leaf, OfAnotherVersionOrWithoutItsLedgerIsRefused) {
   v1::EntryLeaf leaf;
   leaf.set_version(kLeafVersion);
   leaf.set_ledger(std::string(16, 'l'));
   leaf.add_keys()->set_subject(std::string(16, 's'));
+  EXPECT_EQ(ParseLeaf(leaf.SerializeAsString()).status().code(), Code::kCorrupt);  // no digest
+  leaf.add_part_digests(std::string(32, 'd'));
   EXPECT_TRUE(ParseLeaf(leaf.SerializeAsString()).ok());
   EXPECT_EQ(ParseLeaf(leaf.SerializeAsString() + "\xa0\x06\x01").status().code(),
             Code::kUnsupported);

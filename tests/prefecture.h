@@ -238,13 +238,7 @@ class Prefecture {
     opened.set_registrar_public_key(std::string(View(registrar_key_.public_key())));
     opened.set_sequencer_public_key(std::string(View(receipt_key_.public_key())));
     opened.set_intake_public_key(std::string(View(intake_.public_key)));
-    v1::Algorithms& algorithms = *opened.mutable_algorithms();
-    algorithms.set_tree("rfc6962-sha256");
-    algorithms.set_commitment("sha256");
-    algorithms.set_signature("ed25519");
-    algorithms.set_sealing("aes-256-gcm");
-    algorithms.set_intake("hpke-base-x25519-hkdf-sha256-aes-256-gcm");
-    algorithms.set_ratchet("hmac-sha256");
+    *opened.mutable_algorithms() = OwnAlgorithms();
     return Administration(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString());
   }
   DraftEvent Registration(const std::string& issuer,
@@ -447,9 +441,7 @@ class Prefecture {
     PreparedEntry prepared;
     PrepareEntry(entry.record, prepared);
     RETURN_IF_ERROR(prepared.status);
-    return OpenPart({entry.position, prepared.leaf, prepared.header, prepared.entry, prepared.leaf_hash,
-                     prepared.header_hash, entry.ends_submission},
-                    0, *key_store_);
+    return OpenPart(prepared, 0, *key_store_);
   }
   // The notice at that position, opened.
   v1::UpdateNotice NoticeAt(const Entry& entry) {

@@ -125,6 +125,9 @@ TEST_F(ReplayTest, EveryFieldOfALeafIsCovered) {
   EXPECT_EQ(Follow(WithLeaf(4, [](auto& leaf) { leaf.mutable_keys(0)->set_step(7); })),
             "tampered at 4 content");
   EXPECT_EQ(Follow(WithLeaf(4, [](auto& leaf) { leaf.clear_keys(); })), "corrupt at 4");
+  EXPECT_EQ(Follow(WithLeaf(4, [](auto& leaf) { Flip(*leaf.mutable_part_digests(0), 0); })),
+            "tampered at 4");
+  EXPECT_EQ(Follow(WithLeaf(4, [](auto& leaf) { leaf.clear_part_digests(); })), "corrupt at 4");
   EXPECT_EQ(Follow(WithLeaf(4,
                             [](auto& leaf) {
                               leaf.GetReflection()->MutableUnknownFields(&leaf)->AddVarint(100, 1);
@@ -163,7 +166,7 @@ TEST_F(ReplayTest, EveryLineOfASubmissionsHeadIsCovered) {
                             })),
             "tampered at 2");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.mutable_head()->pop_back(); })),
-            "corrupt at 2");
+            "corrupt at 2 head");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.clear_head(); })), "tampered at 3");
 }
 

@@ -1,5 +1,5 @@
 // Store: what was written is there after a reopening, batches are whole over all families, and a
-// second opening is refused. Damage to its files is in local_log_test.cc.
+// second opening is refused; all of it in clear and encrypted. Damage to its files is in local_log_test.cc.
 #include "ledger/store.h"
 
 #include <gtest/gtest.h>
@@ -10,12 +10,13 @@
 namespace daicho {
 namespace {
 
-class StoreTest : public ::testing::Test {
+class StoreTest : public ::testing::TestWithParam<bool> {
  protected:
   StoreTest() {
     options_.path =
         ::testing::TempDir() + "/daicho-store-" + std::to_string(std::random_device{}());
     options_.families = {"records", "indices"};
+    if (GetParam()) options_.file_key = Key256{7};
   }
   ~StoreTest() override {
     store_.reset();
@@ -58,7 +59,7 @@ class StoreTest : public ::testing::Test {
   std::unique_ptr<Store> store_;
 };
 
-TEST_F(StoreTest, BatchesReachAllFamiliesAndSurviveReopening) {
+TEST_P(StoreTest, BatchesReachAllFamiliesAndSurviveReopening) {
   Reopen();
   StoreBatch batch;
   batch.Put(0, "a", "1");
@@ -71,12 +72,12 @@ TEST_F(StoreTest, BatchesReachAllFamiliesAndSurviveReopening) {
   EXPECT_EQ(Scan(1), "b=2 ");
 }
 
-TEST_F(StoreTest, AMissingKeyIsNotFound) {
+TEST_P(StoreTest, AMissingKeyIsNotFound) {
   Reopen();
   EXPECT_EQ(store_->Get(0, "none").status().code(), Code::kNotFound);
 }
 
-TEST_F(StoreTest, FamiliesAreNumberedAsAskedForThenAsFound) {
+TEST_P(StoreTest, FamiliesAreNumberedAsAskedForThenAsFound) {
   Reopen();
   EXPECT_EQ(store_->CreateFamily("late").value(), 2u);
   EXPECT_EQ(store_->CreateFamily("records").value(), 0u);
@@ -87,14 +88,14 @@ TEST_F(StoreTest, FamiliesAreNumberedAsAskedForThenAsFound) {
   EXPECT_EQ(Get(2, "k"), "late");
 }
 
-TEST_F(StoreTest, ASecondOpeningIsRefused) {
+TEST_P(StoreTest, ASecondOpeningIsRefused) {
   Reopen();
   auto second = Store::Open(options_);
   EXPECT_EQ(second.status().code(), Code::kUnavailable);
   EXPECT_NE(second.status().message().find("has it open"), std::string::npos);
 }
 
-TEST_F(StoreTest, AnIteratorSeesTheStoreAsItWas) {
+TEST_P(StoreTest, AnIteratorSeesTheStoreAsItWas) {
   Reopen();
   ASSERT_TRUE(Put(0, "a", "1").ok());
   auto it = store_->NewIterator(0);
@@ -104,7 +105,7 @@ TEST_F(StoreTest, AnIteratorSeesTheStoreAsItWas) {
   EXPECT_EQ(it.key(), "a");
 }
 
-TEST_F(StoreTest, IngestedEntriesReplaceWhatStoodUnderTheirKeys) {
+TEST_P(StoreTest, IngestedEntriesReplaceWhatStoodUnderTheirKeys) {
   Reopen();
   ASSERT_TRUE(Put(0, "a", "old").ok());
   ASSERT_TRUE(store_
@@ -119,7 +120,7 @@ TEST_F(StoreTest, IngestedEntriesReplaceWhatStoodUnderTheirKeys) {
   EXPECT_EQ(Scan(0), "a=new b=2 ");
 }
 
-TEST_F(StoreTest, AnUnsortedIngestChangesNothing) {
+TEST_P(StoreTest, AnUnsortedIngestChangesNothing) {
   Reopen();
   EXPECT_FALSE(store_
                    ->Ingest(0,
@@ -131,7 +132,7 @@ TEST_F(StoreTest, AnUnsortedIngestChangesNothing) {
   EXPECT_EQ(Scan(0), "");
 }
 
-TEST_F(StoreTest, WithoutAWriteAheadLogACrashFallsBackToTheLastFlush) {
+TEST_P(StoreTest, WithoutAWriteAheadLogACrashFallsBackToTheLastFlush) {
   options_.write_ahead_log = false;
   Reopen();
   ASSERT_TRUE(Put(0, "a", "1").ok());
@@ -143,7 +144,7 @@ TEST_F(StoreTest, WithoutAWriteAheadLogACrashFallsBackToTheLastFlush) {
   EXPECT_EQ(Scan(1), "position=1 ");
 }
 
-TEST_F(StoreTest, DeletedValuesLeaveTheFilesByCompaction) {
+TEST_P(StoreTest, DeletedValuesLeaveTheFilesByCompaction) {
   Reopen();
   ASSERT_TRUE(Put(0, "a", std::string(1 << 20, 'x')).ok());
   ASSERT_TRUE(store_->Flush().ok());
@@ -154,7 +155,7 @@ TEST_F(StoreTest, DeletedValuesLeaveTheFilesByCompaction) {
   EXPECT_LT(store_->SizeBytes(), 1u << 20);
 }
 
-TEST_F(StoreTest, ALostCurrentFileIsReportedNotReplaced) {
+TEST_P(StoreTest, ALostCurrentFileIsReportedNotReplaced) {
   Reopen();
   ASSERT_TRUE(Put(0, "a", "1").ok());
   ASSERT_TRUE(store_->Flush().ok());
@@ -162,6 +163,42 @@ TEST_F(StoreTest, ALostCurrentFileIsReportedNotReplaced) {
   std::filesystem::remove(options_.path + "/CURRENT");
   EXPECT_EQ(Store::Open(options_).status().code(), Code::kCorrupt);
 }
+
+TEST_P(StoreTest, ASnapshotIsTheStoreAsItWas) {
+  options_.write_ahead_log = false;
+  Reopen();
+  ASSERT_TRUE(Put(0, "a", "1").ok());
+  ASSERT_TRUE(Put(1, "position", "1").ok());
+  std::string copy = options_.path + "-copy";
+  ASSERT_TRUE(store_->Snapshot(copy).ok());
+  ASSERT_TRUE(Put(0, "a", "2").ok());
+  EXPECT_FALSE(store_->Snapshot(copy).ok());
+  ASSERT_TRUE(store_->Compact(0).ok());
+  std::swap(options_.path, copy);
+  Reopen();
+  EXPECT_EQ(Scan(0), "a=1 ");
+  EXPECT_EQ(Scan(1), "position=1 ");
+  store_.reset();
+  EXPECT_TRUE(Store::Destroy(copy).ok());
+}
+
+TEST_P(StoreTest, OnlyAStoreThatNobodyHasOpenIsDestroyed) {
+  Reopen();
+  EXPECT_EQ(Store::Destroy(options_.path).code(), Code::kUnavailable);
+  EXPECT_TRUE(Put(0, "a", "1").ok());
+  store_.reset();
+  EXPECT_TRUE(Store::Destroy(options_.path).ok());
+  EXPECT_FALSE(std::filesystem::exists(options_.path));
+  EXPECT_TRUE(Store::Destroy(options_.path).ok());
+
+  std::filesystem::create_directories(options_.path + "/other");
+  EXPECT_EQ(Store::Destroy(options_.path).code(), Code::kInvalid);
+  EXPECT_TRUE(std::filesystem::exists(options_.path + "/other"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Store, StoreTest, ::testing::Bool(), [](const auto& row) {
+  return std::string(row.param ? "Encrypted" : "Clear");
+});
 
 }  // namespace
 }  // namespace daicho

@@ -43,7 +43,8 @@ struct Door {
 const std::vector<Door>& Doors() {
   static const std::vector<Door> doors = {
       {"OpenSSL", std::regex(R"(<openssl/)"), {"events/crypto"}, true},
-      {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc", "ledger/store_check.cc"}, true},
+      {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc", "ledger/store_check.cc", "ledger/store_encryption.cc"}, true},
+      {"PKCS#11", std::regex(R"(<p11-kit/)"), {"ledger/pkcs11.cc"}, true},
       {"librdkafka", std::regex(R"(<librdkafka/)"), {"ledger/kafka_log.cc"}, true},
       {"the clock",
        std::regex(
