@@ -43,6 +43,7 @@ class Cli {
 void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
 void AddRecordCommands(Cli& cli);   // record
+void AddAuditCommands(Cli& cli);    // audit …, export
 
 // A node for one command: the running one over its socket, or one started for the purpose.
 class NodeAccess {

@@ -86,6 +86,29 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
   return out;
 }
 
+Result<LedgerPublic> ReadLedgerPublic(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const auto document = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
+    return Invalid(path + ": not a ledger's public part");
+  }
+  const auto key = [&](const char* name) -> Result<Key256> {
+    ASSIGN_OR_RETURN(const std::string bytes, FromHex(document.value(name, "")));
+    auto out = ToArray<32>(bytes);
+    return out.ok() ? out : Result<Key256>(Invalid(path + ": " + name + ": 32 bytes in hex"));
+  };
+  LedgerPublic out;
+  out.prefecture = document.value("prefecture", 0);
+  if (out.prefecture < 1 || out.prefecture > 47) return Invalid(path + ": prefecture: 1 to 47");
+  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
+  if (ledger.size() != sizeof(LedgerId)) return Invalid(path + ": ledger: 16 bytes in hex");
+  ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
+  ASSIGN_OR_RETURN(out.registrar, key("registrar_public_key"));
+  ASSIGN_OR_RETURN(out.sequencer, key("sequencer_public_key"));
+  ASSIGN_OR_RETURN(out.intake, key("intake_public_key"));
+  return out;
+}
+
 Result<SigningKey> ReadSigningKey(const std::string& path) {
   ASSIGN_OR_RETURN(std::string text, ReadFile(path));
   auto key = ParseSigningKey(text);

@@ -81,6 +81,7 @@ int Main(int argc, char** argv) {
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
   AddRecordCommands(cli);
+  AddAuditCommands(cli);
   AddGenerateCommand(cli);
 
   CLI::App* help = app.add_subcommand("help", "コマンドの説明");

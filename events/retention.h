@@ -8,6 +8,8 @@
 
 namespace daicho {
 
+namespace v1 = events::v1;
+
 // Last day on which something is kept whose period began on `start`. The first day counts (起算して, 民法140条);
 // where the last year has no such day, its month's end (143条).
 Date LastRetainedDay(Date start, std::uint32_t years);
