@@ -148,8 +148,7 @@ class Pipeline {
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.registrar.public_key();
-    options.receipt_key = home_.receipts;
-    options.intake = home_.intake;
+    options.ledger_keys = [this]() -> Result<LedgerKeys> { return LedgerKeys{{home_.receipts}, {home_.intake}}; };
     options.state_dir = home_.Path("sequencer");
     options.log = log_.get();
     options.keys = keys.get();

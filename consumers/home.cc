@@ -4,6 +4,9 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
@@ -118,6 +121,82 @@ Result<SigningKey> ReadSigningKey(const std::string& path) {
 
 Status WriteSigningKey(const std::string& path, const SigningKey& key) {
   return WriteSecret(path, key.seed());
+}
+
+namespace {
+
+std::string KeyPath(const Home& home, v1::KeyUse use, const char* which) {
+  return home.Path(std::string("keys/") + (use == v1::KEY_USE_INTAKE ? "intake" : "receipts") + which + ".key");
+}
+
+Result<HpkeKeyPair> ReadIntakeKey(const std::string& path) {
+  ASSIGN_OR_RETURN(const Key256 secret, ReadSecret(path));
+  return HpkeKeyPair::FromPrivate(secret);
+}
+
+Result<Key256> PublicKeyAt(const std::string& path, v1::KeyUse use) {
+  if (use == v1::KEY_USE_INTAKE) {
+    ASSIGN_OR_RETURN(const HpkeKeyPair pair, ReadIntakeKey(path));
+    return pair.public_key;
+  }
+  ASSIGN_OR_RETURN(const SigningKey key, ReadSigningKey(path));
+  return key.public_key();
+}
+
+// Held while the files of a key change places.
+Result<Descriptor> LockKeys(const Home& home) {
+  Descriptor lock(::open(home.Path("keys/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX) != 0) return ErrnoStatus("locking the home's keys");
+  return lock;
+}
+
+}  // namespace
+
+Result<LedgerKeys> HeldLedgerKeys(const Home& home) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  LedgerKeys out;
+  for (const char* which : {".next", "", ".old"}) {
+    if (const std::string path = KeyPath(home, v1::KEY_USE_SEQUENCER, which); FileExists(path)) {
+      ASSIGN_OR_RETURN(SigningKey key, ReadSigningKey(path));
+      out.receipts.push_back(std::move(key));
+    }
+    if (const std::string path = KeyPath(home, v1::KEY_USE_INTAKE, which); FileExists(path)) {
+      ASSIGN_OR_RETURN(const HpkeKeyPair key, ReadIntakeKey(path));
+      out.intake.push_back(key);
+    }
+  }
+  return out;
+}
+
+std::string NextKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".next"); }
+std::string OldKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".old"); }
+
+Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  const std::string path = KeyPath(home, use, ".next");
+  if (!FileExists(path)) {
+    RETURN_IF_ERROR(use == v1::KEY_USE_INTAKE ? WriteSecret(path, HpkeKeyPair::Generate().private_key)
+                                              : WriteSigningKey(path, SigningKey::Generate()));
+  }
+  return PublicKeyAt(path, use);
+}
+
+Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  const std::string next = KeyPath(home, use, ".next"), current = KeyPath(home, use, "");
+  if (!FileExists(next)) return {};
+  ASSIGN_OR_RETURN(const Key256 key, PublicKeyAt(next, use));
+  if (View(key) != in_force) return {};
+  ASSIGN_OR_RETURN(const std::string old, ReadFile(current));
+  ASSIGN_OR_RETURN(const std::string taken, ReadFile(next));
+  if (taken != old) {  // else a crash has left it here
+    RETURN_IF_ERROR(WriteFileDurably(OldKeyPath(home, use), old, 0600));
+    RETURN_IF_ERROR(WriteFileDurably(current, taken, 0600));
+  }
+  ASSIGN_OR_RETURN(home.receipts, ReadSigningKey(KeyPath(home, v1::KEY_USE_SEQUENCER, "")));
+  ASSIGN_OR_RETURN(home.intake, ReadIntakeKey(KeyPath(home, v1::KEY_USE_INTAKE, "")));
+  RETURN_IF_ERROR(WritePublicPart(home));
+  return RemoveFile(next);
 }
 
 Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,

@@ -1,7 +1,8 @@
 // Home: a prefecture node's directory.
 //
 //   daicho.toml           prefecture, ledger id, log
-//   keys/*.key            private keys of the node's roles, hex, mode 0600
+//   keys/*.key            private keys of the node's roles, hex, mode 0600. Of the ledger's own, receipts.key and
+//                         intake.key, NAME.next.key is made but not in force yet, NAME.old.key was before NAME.key
 //   operators/*.key       private keys of the first operators, to be handed over to them
 //   ledger.pub.json       what gateways and auditors may know: ledger id and public keys
 //   outbox/<issuer>/      what the node's own roles have submitted (consumers/submitter.h)
@@ -17,6 +18,7 @@
 #include "events/crypto.h"
 #include "events/event.h"
 #include "ledger/log.h"
+#include "ledger/sequencer.h"
 
 namespace daicho {
 
@@ -48,6 +50,16 @@ Result<Home> CreateHome(const std::string& dir, int prefecture, const std::strin
                         const std::string& kafka_config);
 // Errors: kNotFound, kInvalid with the setting's name.
 Result<Home> OpenHome(const std::string& dir);
+
+// The ledger's own keys that the home holds, read from its files.
+Result<LedgerKeys> HeldLedgerKeys(const Home& home);
+// The public key of the next key of that use, KEY_USE_SEQUENCER or KEY_USE_INTAKE, made unless there is one.
+Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use);
+// Puts NAME.next.key, if there is one and its public key is `in_force`, in the place of NAME.key, and that in the
+// place of NAME.old.key; rewrites ledger.pub.json. May be repeated after a crash, and called by several processes.
+Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force);
+std::string NextKeyPath(const Home& home, v1::KeyUse use);
+std::string OldKeyPath(const Home& home, v1::KeyUse use);
 
 Result<SigningKey> ReadSigningKey(const std::string& path);
 Status WriteSigningKey(const std::string& path, const SigningKey& key);

@@ -82,6 +82,7 @@ int Main(int argc, char** argv) {
   AddGatewayCommands(cli);
   AddRecordCommands(cli);
   AddAuditCommands(cli);
+  AddWitnessCommands(cli);
   AddGenerateCommand(cli);
 
   CLI::App* help = app.add_subcommand("help", "コマンドの説明");

@@ -8,9 +8,11 @@
 
 #include "consumers/node_socket.h"
 #include "consumers/reading.h"
+#include "consumers/registry_json.h"
 #include "consumers/submitter.h"
 #include "events/clock.h"
 #include "events/topics.h"
+#include "ledger/files.h"
 #include "ledger/key_store.h"
 #include "ledger/sequencer.h"
 #include "projections/projector.h"
@@ -74,8 +76,7 @@ struct Node::Impl {
     o.prefecture = home.prefecture;
     o.ledger = home.ledger;
     o.registrar_public_key = home.registrar.public_key();
-    o.receipt_key = home.receipts;
-    o.intake = home.intake;
+    o.ledger_keys = [this] { return HeldLedgerKeys(home); };
     o.state_dir = home.Path("sequencer");
     o.log = log.get();
     o.keys = keys.get();
@@ -128,7 +129,30 @@ struct Node::Impl {
     changed.notify_all();
   }
 
+  std::mutex keys_mutex;  // guards home.receipts and home.intake
+
+  // What a rotation leaves to do: to take the key that is in force by now, to destroy the one before once nothing
+  // is sealed to it. A crash delays that, no more.
+  Status TendKeys() {
+    const std::lock_guard lock(keys_mutex);
+    if (projector != nullptr) {
+      for (const v1::KeyUse use : {v1::KEY_USE_SEQUENCER, v1::KEY_USE_INTAKE}) {
+        if (!FileExists(NextKeyPath(home, use))) continue;
+        const auto current = projector->registry().CurrentKey(use, "");
+        if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, use, current->key));
+      }
+    }
+    const std::string old = OldKeyPath(home, v1::KEY_USE_INTAKE);
+    if (sequencer == nullptr || !FileExists(old) || FileExists(NextKeyPath(home, v1::KEY_USE_INTAKE))) return {};
+    ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
+    auto drained = sequencer->IntakeDrained(held.intake.front().public_key);
+    if (!drained.ok() || !*drained) return {};
+    RETURN_IF_ERROR(RemoveFile(old));
+    return sequencer->ReloadKeys();
+  }
+
   SubmitterOptions OutboxOf(const std::string& role, const SigningKey& key) {
+    const std::lock_guard lock(keys_mutex);
     SubmitterOptions o;
     o.issuer = RoleIssuer(home.prefecture, role);
     o.dir = home.Path("outbox/" + o.issuer);
@@ -183,7 +207,12 @@ Log& Node::log() { return *impl_->log; }
 
 Status Node::Wait(const std::function<bool()>& stop) {
   std::unique_lock lock(impl_->mutex);
-  while (impl_->failure.ok() && !stop()) impl_->changed.wait_for(lock, milliseconds(200));
+  while (impl_->failure.ok() && !stop()) {
+    impl_->changed.wait_for(lock, milliseconds(200));
+    lock.unlock();
+    impl_->Finish("keys", impl_->TendKeys());
+    lock.lock();
+  }
   return impl_->failure;
 }
 
@@ -206,6 +235,13 @@ node::Response Node::Answer(const node::Request& request) {
     case node::Request::kAdminister:
       return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
                                  request.administer().payload()));
+    case node::Request::kRotateKey:
+      return Answered(RotateKey(static_cast<v1::KeyUse>(request.rotate_key().use()), request.rotate_key().reason()));
+    case node::Request::kRegistry: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      response.set_json(RegistryJson(impl_->projector->registry()));
+      return response;
+    }
     default:
       return AnswerLogRequest(*impl_->log, request, true);
   }
@@ -228,6 +264,31 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
     return Unavailable("admitted, but not visible yet");
   }
   return {};
+}
+
+Status Node::RotateKey(v1::KeyUse use, const std::string& reason) {
+  if (use != v1::KEY_USE_SEQUENCER && use != v1::KEY_USE_INTAKE) return Invalid("use: sequencer or intake");
+  if (impl_->projector == nullptr) return Unsupported("this node has no projector");
+  RETURN_IF_ERROR(impl_->TendKeys());
+  if (use == v1::KEY_USE_INTAKE && FileExists(OldKeyPath(impl_->home, use))) {
+    return Conflict("the intake key before this one is still waited for");
+  }
+  ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, use));
+  const Registry registry = impl_->projector->registry();
+  ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, ""));
+  v1::KeyChanged change;
+  change.set_use(use);
+  change.set_action(v1::KEY_ACTION_ROTATE);
+  change.set_old_key_id(current.key_id);
+  change.set_new_public_key(std::string(View(next)));
+  change.set_new_key_id(registry.KeyIdOf(use, "", change.new_public_key()));
+  change.set_algorithm(use == v1::KEY_USE_INTAKE ? "x25519" : "ed25519");
+  if (use == v1::KEY_USE_SEQUENCER) {
+    change.set_old_key_signature(impl_->home.receipts.Sign(std::string(kKeyChangeTag) + change.new_public_key()));
+  }
+  change.set_reason(reason);
+  RETURN_IF_ERROR(Administer(v1::EVENT_KIND_KEY_CHANGED, change.SerializeAsString()));
+  return impl_->TendKeys();
 }
 
 Result<std::string> Node::StatusJson() {

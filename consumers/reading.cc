@@ -40,10 +40,13 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
   };
   auto found = options_.projector->registry().FindOperator(request.operator_id());
   if (!found.ok()) return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: not registered");
+  const TimeMicros now = options_.clock->Now();
+  if (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until) {
+    return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: valid no longer");
+  }
   if (!found->key.Verify(std::string(kReadRequestTag) + bytes, signature).ok()) {
     return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: the signature is not of its key");
   }
-  const TimeMicros now = options_.clock->Now();
   const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
   {
     const std::lock_guard lock(mutex_);
@@ -53,6 +56,9 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
     if (!fresh || request.nonce().size() != 16 || !timely) {
       return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "request: too old, or answered before");
     }
+  }
+  if (!found->terminals.empty() && !found->terminals.contains(request.terminal())) {
+    return refuse(v1::REFUSAL_REASON_TERMINAL, "terminal: not one of the operator's");
   }
   if (!found->duties.contains(request.duty())) {
     return refuse(v1::REFUSAL_REASON_DUTY, "duty: not one of the operator's");

@@ -26,6 +26,7 @@ struct Submitter::Impl {
   Key256 intake{};
   Key256 sequencer{};
   bool welcomed = false;
+  bool anchored = false;  // some receipt has verified: from there on each must
   std::unique_ptr<LogReader> receipts;
 
   std::string Path(const char* name) const { return options.dir + "/" + name; }
@@ -65,6 +66,7 @@ struct Submitter::Impl {
     ASSIGN_OR_RETURN(sequencer, ToArray<32>(bytes.substr(56, 32)));
     ASSIGN_OR_RETURN(tree, MerkleEdge::Decode(bytes.substr(88)));
     welcomed = true;
+    anchored = receipts_from != Cursor(0);
     return {};
   }
 
@@ -89,10 +91,18 @@ struct Submitter::Impl {
     while (steady_clock::now() < deadline) {
       ASSIGN_OR_RETURN(const auto records, receipts->Poll(100, milliseconds(200)));
       for (const Received& record : records) {
+        auto receipt = Verify(record.value);
+        if (!receipt.ok() && !anchored && IsBeforePin(record.value)) continue;
+        RETURN_IF_ERROR(receipt.status());
+        anchored = true;
         receipts_from = record.next;
-        ASSIGN_OR_RETURN(v1::Receipt receipt, Verify(record.value));
-        if (wanted(receipt)) return receipt;
+        const bool welcome = receipt->outcome() == v1::OUTCOME_REGISTERED;
+        if (welcome) RETURN_IF_ERROR(TakeOver(*receipt));
+        if (!wanted(*receipt)) continue;
+        if (&record != &records.back()) receipts.reset();  // what lies behind it is read the next time
+        return receipt;
       }
+      if (!records.empty() && !anchored) RETURN_IF_ERROR(CheckPin());
     }
     return Unavailable("no receipt within " + std::to_string(options.receipt_wait.count() / 1000) +
                        " s; is a sequencer running? The submission stays pending");
@@ -113,16 +123,51 @@ struct Submitter::Impl {
     return VerifyReceipt(record, verifier);
   }
 
+  // A receipt that the pinned key did not sign, as there may be from before it was in force. What names it as
+  // the next is the last of them; nothing else is believed of it.
+  bool IsBeforePin(const std::string& record) {
+    v1::SignedReceipt envelope;
+    v1::Receipt receipt;
+    if (!envelope.ParseFromString(record) || !receipt.ParseFromString(envelope.receipt())) return false;
+    anchored = receipt.outcome() == v1::OUTCOME_REGISTERED &&
+               receipt.welcome().sequencer_public_key() == View(sequencer);
+    return true;
+  }
+
+  // With nothing verified up to the topic's end, the pinned key is another ledger's.
+  Status CheckPin() {
+    ASSIGN_OR_RETURN(const Bounds bounds, options.log->GetBounds(topics.Receipt(options.issuer)));
+    if (receipts->Next(0) < bounds.end) return {};
+    return Tampered("the receipts are not signed by the pinned key of the ledger");
+  }
+
+  // Of a verified welcome: the keys that hold from here on.
+  Status TakeOver(const v1::Receipt& receipt) {
+    const v1::Welcome& welcome = receipt.welcome();
+    if (welcomed && receipt.ledger() != View(ledger)) return Tampered("a welcome of another ledger");
+    ASSIGN_OR_RETURN(ledger, ToArray<16>(receipt.ledger()));
+    ASSIGN_OR_RETURN(intake, ToArray<32>(welcome.intake_public_key()));
+    ASSIGN_OR_RETURN(sequencer, ToArray<32>(welcome.sequencer_public_key()));
+    const std::string origin = IssuerOrigin(options.prefecture, options.issuer);
+    if (!options.next_key || welcome.issuer_key_id() != NoteKeyId(origin, options.next_key->public_key())) return {};
+    options.key = *options.next_key;
+    options.next_key.reset();
+    return options.on_next_key ? options.on_next_key() : Status();
+  }
+
   Status AwaitWelcome() {
     if (welcomed) return {};
-    ASSIGN_OR_RETURN(const v1::Receipt receipt, AwaitReceipt([](const v1::Receipt& r) {
-                       return r.outcome() == v1::OUTCOME_REGISTERED;
-                     }));
-    ASSIGN_OR_RETURN(ledger, ToArray<16>(receipt.ledger()));
-    ASSIGN_OR_RETURN(intake, ToArray<32>(receipt.welcome().intake_public_key()));
-    ASSIGN_OR_RETURN(sequencer, ToArray<32>(receipt.welcome().sequencer_public_key()));
+    RETURN_IF_ERROR(AwaitReceipt([](const v1::Receipt& r) { return r.outcome() == v1::OUTCOME_REGISTERED; }).status());
     welcomed = true;
     return Save();
+  }
+
+  // Refused for nothing but the keys that it was built with.
+  static bool IsForKeys(const v1::Receipt& receipt) {
+    if (receipt.outcome() != v1::OUTCOME_REJECTED || receipt.violations_size() != 1) return false;
+    const v1::Violation& violation = receipt.violations(0);
+    return (violation.field() == "body" && violation.rule() == "sealed") ||
+           (violation.field() == "head" && violation.rule() == "signature");
   }
 
   struct Pending {
@@ -187,7 +232,7 @@ struct Submitter::Impl {
     }
     RETURN_IF_ERROR(appended);
     ASSIGN_OR_RETURN(v1::Receipt receipt, AwaitReceipt([&](const v1::Receipt& r) {
-                       return r.submission() == View(name);
+                       return r.outcome() != v1::OUTCOME_REGISTERED && r.submission() == View(name);
                      }));
     if (receipt.outcome() != v1::OUTCOME_REJECTED) tree = std::move(pending.after);
     if (options.on_receipt) RETURN_IF_ERROR(options.on_receipt(pending.tag, receipt));
@@ -220,10 +265,16 @@ Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events, con
   CHECK(!events.empty() && events.size() <= kEventsPerSubmissionMax);
   RETURN_IF_ERROR(impl_->AwaitWelcome());
   RETURN_IF_ERROR(SettlePending().status());
-  ASSIGN_OR_RETURN(auto pending, impl_->Build(events, tag));
-  // On disk before it leaves: a crash must not make the issuer sign a second history.
-  RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), Impl::EncodePending(pending)));
-  return impl_->Settle(std::move(pending));
+  for (;;) {
+    const Key256 sealed_to = impl_->intake, signed_by = impl_->options.key.public_key();
+    ASSIGN_OR_RETURN(auto pending, impl_->Build(events, tag));
+    // On disk before it leaves: a crash must not make the issuer sign a second history.
+    RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), Impl::EncodePending(pending)));
+    ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(pending)));
+    // Once per change of keys that the receipts have told of on the way.
+    const bool changed = impl_->intake != sealed_to || impl_->options.key.public_key() != signed_by;
+    if (!changed || !Impl::IsForKeys(receipt)) return receipt;
+  }
 }
 
 const LedgerId& Submitter::ledger() const { return impl_->ledger; }

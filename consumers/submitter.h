@@ -4,6 +4,10 @@
 // State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
 //   state       place in the receipt topic, the ledger's name and public keys, edge of the issuer's tree
 //               as last admitted
+// Keys change on the way: a verified welcome in the receipt topic names those in force from there on, and they are
+// taken over. A submission refused only because it was built with the keys before is built anew from the last
+// admitted tree and sent again: its head is void by the receipt that refused it.
+//
 //   pending     the submission on its way, whole; removed when its receipt is there
 //   lock        held by the one process that submits
 // One thread at a time.
@@ -31,9 +35,14 @@ struct SubmitterOptions {
   std::string issuer;
   int prefecture = 0;
   SigningKey key;
+  // The issuer's key to come: used from the welcome on that names it. `on_next_key` then makes it durable as `key`;
+  // it may be called again for the same after a crash.
+  std::optional<SigningKey> next_key;
+  std::function<Status()> on_next_key;
   Log* log = nullptr;            // borrowed
   const Clock* clock = nullptr;  // borrowed
-  // Without it the welcome in the receipt topic is trusted on first use.
+  // Without it the welcome in the receipt topic is trusted on first use. What is in the topic from before the
+  // pinned sequencer key was in force is passed over.
   std::optional<LedgerPin> pin;
   std::chrono::milliseconds receipt_wait{60'000};
   // Called with the tag given to Submit before the submission counts as settled; after a crash it may be

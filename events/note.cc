@@ -149,6 +149,14 @@ std::string SignNote(std::string_view text, std::string_view name, const Signing
          SignatureLine(name, NoteKeyId(name, key.public_key()), key.Sign(text));
 }
 
+Result<std::string> TrySignNote(std::string_view text, std::string_view name,
+                                const SigningKey& key) {
+  CHECK(text.ends_with('\n'));
+  ASSIGN_OR_RETURN(const std::string signature, key.TrySign(text));
+  return std::string(text) + "\n" +
+         SignatureLine(name, NoteKeyId(name, key.public_key()), signature);
+}
+
 Status VerifyNote(const Note& note, const NoteKey& key) {
   if (key.algorithm != NoteAlgorithm::kEd25519) return Unsupported("the key is for cosignatures");
   ASSIGN_OR_RETURN(const NoteSignature* line, FindLineOf(note, key));
@@ -184,9 +192,10 @@ Result<std::string> Cosign(std::string_view note, std::string_view name, const S
   ASSIGN_OR_RETURN(const Note parsed, ParseNote(note));
   RETURN_IF_ERROR(ParseCheckpoint(parsed.text).status());
   const auto seconds = static_cast<std::uint64_t>(time.value() / kMicros);
+  ASSIGN_OR_RETURN(const std::string signature, key.TrySign(CosignedMessage(seconds, parsed.text)));
   std::string bytes;
   AppendU64(bytes, seconds);
-  bytes += key.Sign(CosignedMessage(seconds, parsed.text));
+  bytes += signature;
   return SignatureLine(name, NoteKeyId(name, key.public_key(), NoteAlgorithm::kCosignatureV1),
                        bytes);
 }

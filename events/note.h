@@ -68,6 +68,9 @@ std::string SignatureLine(std::string_view name, std::string_view key_id, std::s
 // A note of `text` with one Ed25519 signature. Requires: IsNoteKeyName(name); text that ends with a
 // newline.
 std::string SignNote(std::string_view text, std::string_view name, const SigningKey& key);
+// The same. Errors: those of the key's TrySign.
+Result<std::string> TrySignNote(std::string_view text, std::string_view name,
+                                const SigningKey& key);
 // Errors: kNotFound when no line is of that key, kTampered when it does not verify, kUnsupported
 // when the key is for cosignatures.
 Status VerifyNote(const Note& note, const NoteKey& key);
@@ -84,7 +87,8 @@ Result<Checkpoint> ParseCheckpoint(std::string_view text);
 
 // A signature line, cosignature/v1: key id ‖ unix seconds(8, big-endian) ‖ Ed25519(64) over
 // "cosignature/v1\ntime <unix seconds>\n" ‖ the checkpoint's text. `time` is cut to whole seconds.
-// Requires: IsNoteKeyName(name). Errors: kCorrupt when `note` is no checkpoint.
+// Requires: IsNoteKeyName(name). Errors: kCorrupt when `note` is no checkpoint; those of the key's
+// TrySign.
 Result<std::string> Cosign(std::string_view note, std::string_view name, const SigningKey& key,
                            TimeMicros time);
 // When it was cosigned, in whole seconds. Errors: as VerifyNote; kUnsupported when the key is none

@@ -54,6 +54,10 @@ std::string SignTreeHead(const TreeHead& head, const SigningKey& key) {
   return SignNote(Body(head), head.origin, key);
 }
 
+Result<std::string> TrySignTreeHead(const TreeHead& head, const SigningKey& key) {
+  return TrySignNote(Body(head), head.origin, key);
+}
+
 Result<TreeHead> ParseTreeHead(std::string_view note) {
   Note parsed;
   return Parse(note, parsed);

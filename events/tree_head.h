@@ -32,6 +32,8 @@ std::string LedgerOrigin(int prefecture);
 
 // Requires: head.origin is a key's name.
 std::string SignTreeHead(const TreeHead& head, const SigningKey& key);
+// The same. Errors: those of the key's TrySign.
+Result<std::string> TrySignTreeHead(const TreeHead& head, const SigningKey& key);
 
 // Reads without verifying. Errors: kCorrupt when it is no note of a head in its one canonical form.
 Result<TreeHead> ParseTreeHead(std::string_view note);

@@ -367,6 +367,12 @@ struct KeyStore::Impl {
     return {};
   }
 
+  Result<std::uint64_t> SyncedRows() {
+    const std::lock_guard guard(mutex);
+    RETURN_IF_ERROR(SyncLocked());
+    return synced;
+  }
+
   struct Row {
     std::shared_ptr<const Epoch> epoch;
     std::string bytes;
@@ -390,8 +396,10 @@ struct KeyStore::Impl {
     if (IsErased(row.bytes)) return Erased("the key was destroyed");
     const std::uint32_t base = StepOf(row.bytes);
     if (wanted < base) return Erased("the key of this step was destroyed");
-    ASSIGN_OR_RETURN(const Key256 key, OpenRow(*row.epoch, slot, row.bytes));
-    return RatchetKey(key, wanted - base);
+    ASSIGN_OR_RETURN(Key256 key, OpenRow(*row.epoch, slot, row.bytes));
+    const Key256 out = RatchetKey(key, wanted - base);
+    Wipe(key.data(), key.size());
+    return out;
   }
 
   // True when a newer epoch has come, and was taken up. A replaced file reads as noise, so an answer other
@@ -499,9 +507,8 @@ Result<Key256> KeyStore::KeyAt(KeySlot slot, std::uint32_t step) const {
 Status KeyStore::Erase(std::span<const Advance> advances, Position through) {
   CHECK(impl_->mode == Mode::kWrite);
   const std::lock_guard lock(impl_->erasing);
-  RETURN_IF_ERROR(Sync());
+  ASSIGN_OR_RETURN(const std::uint64_t rows, impl_->SyncedRows());
   const auto old = impl_->Current();
-  const std::uint64_t rows = next_slot().value();
   const std::vector<Advance> plan = Plan(advances);
   if (!plan.empty() && plan.back().slot.value() >= rows)
     return Invalid("the key store has no row " + std::to_string(plan.back().slot.value()));

@@ -72,7 +72,6 @@ struct Notary::Impl {
 
   NotaryOptions options;
   Topics topics;
-  VerifyingKey own_key;
   std::unique_ptr<Store> store;
   std::optional<TreeStore> trees;
 
@@ -96,9 +95,9 @@ struct Notary::Impl {
   std::uint64_t size() const { return replay.next_position().value(); }
 
   Status Open() {
-    ASSIGN_OR_RETURN(own_key, VerifyingKey::From(options.key.public_key()));
     StoreOptions store_options;
     store_options.path = options.dir;
+    store_options.file_key = options.file_key;
     store_options.families = {"meta", "trees", "notes"};
     ASSIGN_OR_RETURN(store, Store::Open(store_options));
     trees.emplace(*store, kTrees);
@@ -349,7 +348,8 @@ struct Notary::Impl {
     const std::uint64_t known = on_topic.empty() ? 0 : on_topic.rbegin()->first;
     const std::uint64_t own = head ? head->size : 0;
     const bool begun = head && !checkpoint(own).ok();  // stored to be signed, and not signed
-    if (begun && own > known) return Publish(*head);
+    // The key may have changed since: then nobody has seen that head, and a larger one follows.
+    if (begun && own > known) return MaySign(own) ? Publish(*head) : Status();
     if (known > own || begun) RETURN_IF_ERROR(Adopt(on_topic.rbegin()->second));
     return head ? PublishAgain(on_topic) : Status();
   }
@@ -378,10 +378,13 @@ struct Notary::Impl {
 
   // --- signing
 
+  bool MaySign(std::uint64_t of_size) const {
+    const auto holding = KeyAt(of_size);
+    return holding.ok() && holding->bytes() == options.key.public_key();
+  }
+
   Status Sign() {
-    ASSIGN_OR_RETURN(const VerifyingKey holding, KeyAt(size()));
-    if (holding.bytes() != own_key.bytes())
-      return Denied("the notary's key is not the ledger's any more");
+    if (!MaySign(size())) return Denied("the notary's key is not the ledger's at this size");
     ASSIGN_OR_RETURN(const Digest root, writer->Root(std::string(kLedgerTree)));
     if (root != replay.tree().Root()) return Corrupt("the tiles disagree with the entries");
     TimeMicros time = std::max(options.clock->Now(), replay.last_admitted_at());
@@ -397,7 +400,7 @@ struct Notary::Impl {
   // Requires: the head is stored, and synced.
   Status Publish(const TreeHead& stored) {
     const std::lock_guard lock(publishing);
-    const std::string note = SignTreeHead(stored, options.key);
+    ASSIGN_OR_RETURN(const std::string note, TrySignTreeHead(stored, options.key));
     StoreBatch signed_note;
     RETURN_IF_ERROR(StoreNote(signed_note, stored.size, note));
     RETURN_IF_ERROR(options.log->Append(topics.Checkpoint(), {"", note, {}}));

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 
 #include "events/clock.h"
@@ -34,6 +35,7 @@ struct NotaryOptions {
   Key256 registrar_public_key{};
   SigningKey key;  // the ledger's
   std::string dir;
+  std::optional<Key256> file_key;  // at rest, as StoreOptions
   // Borrowed, both.
   Log* log = nullptr;
   const Clock* clock = nullptr;

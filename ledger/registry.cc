@@ -7,6 +7,7 @@
 #include "events/event.h"
 #include "events/kinds.h"
 #include "events/tree_head.h"
+#include "events/witness_policy.h"
 
 namespace daicho {
 namespace {
@@ -15,6 +16,7 @@ constexpr std::size_t kNameBytesMax = 40;
 constexpr std::size_t kReasonBytesMax = 1'000;
 constexpr std::uint32_t kYearsMax = 1'000;
 constexpr int kConsentsMin = 2;
+constexpr std::size_t kRunBytes = 16;
 
 template <typename Message>
 Result<Message> ParsePayload(const std::string& payload) {
@@ -43,6 +45,7 @@ Status CheckSigningKey(const std::string& bytes) {
 Status CheckRetention(const v1::PolicyRules& rules) {
   std::set<std::string> names;
   std::set<std::pair<int, int>> covered;  // class, notice kind
+  std::map<int, std::uint32_t> years;     // of a class
   for (const v1::RetentionRule& rule : rules.retention_rules()) {
     const std::string field = "retention_rules[" + rule.rule() + "]";
     if (rule.rule().empty() || !names.insert(rule.rule()).second) return Invalid(field + ".rule: missing or twice");
@@ -56,6 +59,10 @@ Status CheckRetention(const v1::PolicyRules& rules) {
     const bool notice = rule.retention() == v1::RETENTION_CLASS_NOTICE;
     const bool clear = rule.retention() == v1::RETENTION_CLASS_ADMINISTRATION;
     if (clear && !rule.permanent()) return Invalid(field + ".permanent: what verifies the ledger stays as long as it");
+    // Keys end in the order of their steps, so one of a class cannot outlive the next.
+    if (!years.try_emplace(rule.retention(), rule.years()).second && years[rule.retention()] != rule.years()) {
+      return Invalid(field + ".years: as long as the other rules of the class");
+    }
     const bool starts = notice ? rule.start() == v1::RETENTION_START_SUPERSEDED ||
                                      rule.start() == v1::RETENTION_START_RECEIVED
                                : rule.start() == v1::RETENTION_START_ADMITTED;
@@ -92,11 +99,19 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position 
   RETURN_IF_ERROR(ApplyChecked(kind, payload, at));
   std::string row;
   AppendU32(row, static_cast<std::uint32_t>(kind));
-  // Of a schema and an erasure only what the registry keeps.
+  // Of a schema and an erasure only what the registry keeps: erasure: run(16) ‖ chunk(4), completed: run(16).
   if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
     ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
     row += schema.name();
-  } else if (kind != v1::EVENT_KIND_ERASURE && kind != v1::EVENT_KIND_ERASURE_COMPLETED) {
+  } else if (kind == v1::EVENT_KIND_ERASURE) {
+    ASSIGN_OR_RETURN(const auto erasure, ParsePayload<v1::Erasure>(payload));
+    ASSIGN_OR_RETURN(const auto plan, ParsePayload<v1::ErasurePlan>(erasure.plan()));
+    row += plan.run();
+    AppendU32(row, plan.chunk());
+  } else if (kind == v1::EVENT_KIND_ERASURE_COMPLETED) {
+    ASSIGN_OR_RETURN(const auto done, ParsePayload<v1::ErasureCompleted>(payload));
+    row += done.run();
+  } else {
     row += payload;
   }
   unsaved_[at] = std::move(row);
@@ -110,13 +125,17 @@ Status Registry::Restore(Position at, std::string_view row) {
   if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
     schemas_.insert(payload);
   } else if (kind == v1::EVENT_KIND_ERASURE) {
+    if (payload.size() != kRunBytes + 4) return Corrupt("stored registry: an erasure has the wrong size");
+    open_runs_[payload.substr(0, kRunBytes)] = ReadU32(std::string_view(payload).substr(kRunBytes)) + 1;
     erasures_.push_back(at);
+  } else if (kind == v1::EVENT_KIND_ERASURE_COMPLETED) {
+    open_runs_.erase(payload);
   } else if (kind == v1::EVENT_KIND_POLICY_SET) {
     // Who consented was judged when it was admitted, by the operators of then.
     ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::PolicySet>(payload));
     ASSIGN_OR_RETURN(auto rules, ParsePayload<v1::PolicyRules>(set.rules()));
     policy_ = PolicyInForce{at, std::move(rules)};
-  } else if (kind != v1::EVENT_KIND_ERASURE_COMPLETED) {
+  } else {
     if (Status status = ApplyChecked(kind, payload, at); !status.ok()) {
       return Corrupt("stored registry: " + status.message());
     }
@@ -182,6 +201,7 @@ Status Registry::RegisterIssuer(const std::string& payload, Position at) {
     return Invalid("issuer: not the prefecture's code and a role's name");
   }
   RETURN_IF_ERROR(CheckSigningKey(issuer.public_key()));
+  RETURN_IF_ERROR(CheckKeyId(v1::KEY_USE_ISSUER, name, issuer.public_key(), issuer.key_id()));
   Give(v1::KEY_USE_ISSUER, name, issuer.public_key(), at);
   issuers_[name] = std::move(issuer);
   return {};
@@ -198,6 +218,7 @@ Status Registry::RegisterAgency(const std::string& payload, Position at) {
     return Invalid("municipality: not a municipality's code");
   }
   RETURN_IF_ERROR(CheckSigningKey(agency.public_key()));
+  RETURN_IF_ERROR(CheckKeyId(v1::KEY_USE_AGENCY_SIGNING, name, agency.public_key(), agency.key_id()));
   RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_AGENCY_SIGNING, name, agency.public_key()));
   RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_AGENCY_ENCRYPTION, name, agency.certificate()).With("certificate"));
   RETURN_IF_ERROR(CheckKey(v1::KEY_USE_AGENCY_ENCRYPTION, "p256", agency.certificate()).With("certificate"));
@@ -212,9 +233,16 @@ Status Registry::RegisterOperator(const std::string& payload, Position at) {
   const std::string name = registered.operator_id();
   if (name.empty()) return Invalid("operator_id: missing");
   RETURN_IF_ERROR(CheckSigningKey(registered.public_key()));
+  RETURN_IF_ERROR(CheckKeyId(v1::KEY_USE_OPERATOR, name, registered.public_key(), registered.key_id()));
   RETURN_IF_ERROR(CheckNotTaken(v1::KEY_USE_OPERATOR, name, registered.public_key()));
   for (const std::string& role : registered.roles()) {
     if (!roles_.contains(role)) return Invalid("roles: no such role: " + role);
+  }
+  for (const std::string& terminal : registered.terminals()) {
+    if (terminal.empty()) return Invalid("terminals: one without a name");
+  }
+  if (!registered.valid_until().empty() && !ParseDate(registered.valid_until())) {
+    return Invalid("valid_until: not a date");
   }
   Give(v1::KEY_USE_OPERATOR, name, registered.public_key(), at);
   operators_[name] = std::move(registered);
@@ -295,6 +323,9 @@ Status Registry::SetPolicy(const std::string& payload, Position at) {
   if (rules.standing_erasure() == rules.standing_order().empty()) {
     return Invalid("standing_order: with standing_erasure, and only with it");
   }
+  if (!rules.witness_policy().empty()) {
+    RETURN_IF_ERROR(WitnessPolicy::Parse(rules.witness_policy()).status().With("witness_policy"));
+  }
   if (policy_) {
     RETURN_IF_ERROR(CheckConsents(v1::EVENT_KIND_POLICY_SET, Sha256Of({set.rules()}), set.consents()));
   } else if (!set.consents().empty()) {
@@ -318,7 +349,7 @@ Status Registry::Erase(const std::string& payload, Position at) {
   ASSIGN_OR_RETURN(const auto plan, ParsePayload<v1::ErasurePlan>(erasure.plan()));
   if (plan.version() != 1) return Unsupported("plan.version: unknown");
   if (plan.ledger() != ledger_.ledger()) return Invalid("plan.ledger: of another ledger");
-  if (plan.run().size() != 16) return Invalid("plan.run: 16 bytes");
+  if (plan.run().size() != kRunBytes) return Invalid("plan.run: 16 bytes");
   const auto begun = open_runs_.find(plan.run());
   if (plan.chunk() >= plan.chunk_count() || plan.chunk() != (begun == open_runs_.end() ? 0 : begun->second)) {
     return Invalid("plan.chunk: not the next of its run");
@@ -349,7 +380,7 @@ Status Registry::Erase(const std::string& payload, Position at) {
 
 Status Registry::CompleteErasure(const std::string& payload, Position at) {
   ASSIGN_OR_RETURN(const auto done, ParsePayload<v1::ErasureCompleted>(payload));
-  if (done.run().size() != 16) return Invalid("run: 16 bytes");
+  if (done.run().size() != kRunBytes) return Invalid("run: 16 bytes");
   const bool known = std::find(erasures_.begin(), erasures_.end(), Position(done.erased_through())) != erasures_.end();
   if (!known || done.erased_through() >= at.value()) return Invalid("erased_through: no erasure is there");
   if (done.epoch_begun() <= done.epoch_destroyed()) return Invalid("epoch_begun: not after epoch_destroyed");
@@ -369,6 +400,11 @@ Status Registry::CheckConsents(v1::EventKind kind, const Digest& digest,
     const auto found = FindOperator(statement.operator_id());
     if (!found.ok()) return Invalid("consents.operator_id: not registered");
     if (!found->permissions.contains(v1::PERMISSION_CONSENT)) return Invalid("consents.operator_id: may not consent");
+    // No clock here: the day is the one that the operator signed.
+    if (!found->valid_until.empty() &&
+        FormatDate(JapanDate(TimeMicros(statement.signed_at()))) > found->valid_until) {
+      return Invalid("consents.operator_id: valid no longer");
+    }
     if (consent.key_id() != KeyIdOf(v1::KEY_USE_OPERATOR, statement.operator_id(), std::string(View(found->key.bytes()))) ||
         !found->key.Verify(std::string(kConsentTag) + consent.statement(), consent.signature()).ok()) {
       return Invalid("consents.signature: not of the operator's key");
@@ -388,7 +424,7 @@ bool Registry::KnowsHolder(v1::KeyUse use, const std::string& holder) const {
     case v1::KEY_USE_OPERATOR: return operators_.contains(holder);
     case v1::KEY_USE_AGENCY_SIGNING:
     case v1::KEY_USE_AGENCY_ENCRYPTION: return agencies_.contains(holder);
-    case v1::KEY_USE_WITNESS: return !holder.empty() && holder.find_first_of(" +\n") == std::string::npos;
+    case v1::KEY_USE_WITNESS: return IsNoteKeyName(holder);
     case v1::KEY_USE_SEQUENCER:
     case v1::KEY_USE_INTAKE: return holder.empty();
     default: return false;
@@ -397,14 +433,14 @@ bool Registry::KnowsHolder(v1::KeyUse use, const std::string& holder) const {
 
 Status Registry::CheckKey(v1::KeyUse use, const std::string& algorithm, const std::string& key) const {
   if (use == v1::KEY_USE_AGENCY_ENCRYPTION) {
-    if (algorithm != "p256") return Unsupported("algorithm: p256");
+    if (algorithm != "p256") return Unsupported("algorithm: not p256");
     return CheckCertificate(key);
   }
   if (use == v1::KEY_USE_INTAKE) {
-    if (algorithm != "x25519") return Unsupported("algorithm: x25519");
+    if (algorithm != "x25519") return Unsupported("algorithm: not x25519");
     return key.size() == sizeof(Key256) ? Status() : Invalid("new_public_key: 32 bytes");
   }
-  if (algorithm != "ed25519") return Unsupported("algorithm: ed25519");
+  if (algorithm != "ed25519") return Unsupported("algorithm: not ed25519");
   return CheckSigningKey(key);
 }
 
@@ -423,8 +459,14 @@ std::string Registry::KeyIdOf(v1::KeyUse use, const std::string& holder, const s
     case v1::KEY_USE_ISSUER: return NoteKeyId(IssuerOrigin(prefecture, holder), bytes);
     case v1::KEY_USE_SEQUENCER:
     case v1::KEY_USE_INTAKE: return NoteKeyId(LedgerOrigin(prefecture), bytes);
+    case v1::KEY_USE_WITNESS: return NoteKeyId(holder, bytes, NoteAlgorithm::kCosignatureV1);
     default: return NoteKeyId(holder, bytes);
   }
+}
+
+Status Registry::CheckKeyId(v1::KeyUse use, const std::string& holder, const std::string& key,
+                            const std::string& id) const {
+  return id.empty() || id == KeyIdOf(use, holder, key) ? Status() : Invalid("key_id: not of the key");
 }
 
 // The holder's next key, from the event after `at` on. The same key again changes nothing.
@@ -476,6 +518,8 @@ Result<OperatorState> Registry::FindOperator(const std::string& id) const {
   ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(current.key));
   ASSIGN_OR_RETURN(out.key, VerifyingKey::From(key));
   out.verification_id = found->second.verification_id();
+  out.terminals.insert(found->second.terminals().begin(), found->second.terminals().end());
+  out.valid_until = found->second.valid_until();
   for (const std::string& name : found->second.roles()) {
     const v1::RoleDefined& role = roles_.at(name);
     out.duties.insert(role.duties().begin(), role.duties().end());

@@ -35,6 +35,8 @@ struct OperatorState {
   std::string verification_id;       // 照合ID of the person
   std::set<std::string> duties;      // of all its roles
   std::set<int> permissions;         // v1::Permission
+  std::set<std::string> terminals;   // 操作端末ID at which it may act; none: any
+  std::string valid_until;           // last day; empty: until replaced
 };
 
 struct PolicyInForce {
@@ -56,6 +58,7 @@ class Registry {
   const v1::LedgerOpened& ledger() const { return ledger_; }
   const std::map<std::string, v1::IssuerRegistered>& issuers() const { return issuers_; }
   const std::map<std::string, v1::AgencyRegistered>& agencies() const { return agencies_; }
+  const std::map<std::string, v1::OperatorRegistered>& operators() const { return operators_; }
   // Errors: kDenied for one unknown, without roles or without a key.
   Result<OperatorState> FindOperator(const std::string& id) const;
   // By name of the message.
@@ -69,6 +72,9 @@ class Registry {
   Result<KeySpan> CurrentKey(v1::KeyUse use, const std::string& holder) const;
   // Holders that ever had a key of that use.
   std::vector<std::string> Holders(v1::KeyUse use) const;
+
+  // 4 bytes, by which signatures and key changes name the key.
+  std::string KeyIdOf(v1::KeyUse use, const std::string& holder, const std::string& key) const;
 
   // Null before the first.
   const PolicyInForce* policy() const { return policy_ ? &*policy_ : nullptr; }
@@ -103,7 +109,8 @@ class Registry {
   Status CheckKey(v1::KeyUse use, const std::string& algorithm, const std::string& key) const;
   // A key that was replaced or revoked never comes back.
   Status CheckNotTaken(v1::KeyUse use, const std::string& holder, const std::string& key) const;
-  std::string KeyIdOf(v1::KeyUse use, const std::string& holder, const std::string& key) const;
+  // Errors: kInvalid when an event names another id than its key's. It may leave it out.
+  Status CheckKeyId(v1::KeyUse use, const std::string& holder, const std::string& key, const std::string& id) const;
   void Give(v1::KeyUse use, const std::string& holder, const std::string& key, Position at);
 
   v1::LedgerOpened ledger_;

@@ -245,6 +245,37 @@ Result<Decision> Residents::Decide(const v1::UpdateNotice& notice, const std::st
   return out;
 }
 
+void Residents::Take(Resident& resident, const v1::UpdateNotice& notice, const std::string& issuer,
+                     const std::string& digest) {
+  resident.update_number = notice.update_number();
+  resident.notice_digest = digest;
+  resident.municipality = issuer;
+  resident.removed = notice.kind() == v1::NOTICE_KIND_REMOVAL;
+  if (const std::string& number = notice.record().individual_number(); number != resident.individual_number) {
+    resident.individual_number = number;
+    if (!number.empty()) state_.Put(families_.numbers, number, std::string(View(resident.handle)));
+  }
+  resident.code = notice.resident_code();
+  if (ChangesCode(notice.reason())) {
+    state_.Put(families_.residents, notice.former_resident_code(), kReplaced + resident.code);
+  }
+}
+
+Status Residents::Adopt(Resident key, v1::Effect effect, const v1::UpdateNotice& notice, const std::string& issuer,
+                        const std::string& digest) {
+  bool former = false;
+  ASSIGN_OR_RETURN(std::optional<Resident> known, Find(notice.resident_code(), former));
+  if (known && known->handle != key.handle) return Tampered("the notice is of another resident than its key");
+  const std::uint32_t step = key.next_step;
+  Resident after = known ? std::move(*known) : std::move(key);
+  after.next_step = step + 1;
+  const bool newest = effect != v1::EFFECT_REPEATED && effect != v1::EFFECT_REMOVED_LATE;
+  if (newest) Take(after, notice, issuer, digest);
+  // A repeat of what is gone makes no resident.
+  if (newest || !after.code.empty()) state_.Put(families_.residents, after.code, Encode(after));
+  return {};
+}
+
 Status Residents::Apply(const Decision& decision, const v1::UpdateNotice& notice,
                         const std::string& issuer, const std::string& digest) {
   CHECK(decision.violations.empty());
@@ -264,19 +295,7 @@ Status Residents::Apply(const Decision& decision, const v1::UpdateNotice& notice
       if (after.update_number > 0) {
         state_.Put(families_.notices, NoticeKey(after, after.update_number), after.notice_digest);
       }
-      after.update_number = notice.update_number();
-      after.notice_digest = digest;
-      after.municipality = issuer;
-      after.removed = notice.kind() == v1::NOTICE_KIND_REMOVAL;
-      if (const std::string& number = notice.record().individual_number();
-          number != after.individual_number) {
-        after.individual_number = number;
-        if (!number.empty()) state_.Put(families_.numbers, number, std::string(View(after.handle)));
-      }
-      after.code = notice.resident_code();
-      if (ChangesCode(notice.reason())) {
-        state_.Put(families_.residents, notice.former_resident_code(), kReplaced + after.code);
-      }
+      Take(after, notice, issuer, digest);
   }
   state_.Put(families_.residents, after.code, Encode(after));
   return {};

@@ -67,8 +67,14 @@ class Residents {
   // set by the caller. Counts one ratchet step.
   Status Apply(const Decision& decision, const v1::UpdateNotice& notice, const std::string& issuer,
                const std::string& digest);
+  // Takes an admitted notice of a subject whose earlier notices are erased. `key`: blank but for handle, slot and
+  // the notice's step.
+  Status Adopt(Resident key, v1::Effect effect, const v1::UpdateNotice& notice, const std::string& issuer,
+               const std::string& digest);
 
  private:
+  // The resident after a notice that is its newest.
+  void Take(Resident& resident, const v1::UpdateNotice& notice, const std::string& issuer, const std::string& digest);
   // The resident that has, or under a former code had, that code. `former` says which.
   Result<std::optional<Resident>> Find(const std::string& code, bool& former) const;
   Result<std::string> DigestOf(const Resident& resident, std::uint32_t update_number) const;

@@ -9,6 +9,8 @@
 
 #include "events/dates.h"
 #include "events/topics.h"
+#include "ledger/erasure.h"
+#include "ledger/generation.h"
 #include "ledger/residents.h"
 #include "ledger/state_overlay.h"
 #include "ledger/submission.h"
@@ -21,6 +23,7 @@ using std::chrono::milliseconds;
 constexpr std::size_t kPreparedBytesMax = 48u << 20;
 constexpr std::size_t kReplayBatch = 10'000;
 constexpr milliseconds kInboxWait{50};
+constexpr char kPurpose[] = "sequencer state";
 
 const std::vector<std::string> kFamilies = {"meta",     "residents",   "numbers",
                                             "notices",  "submissions", "subjects"};
@@ -46,8 +49,11 @@ struct Batch {
   std::deque<std::string> texts;     // what their headers refer to
   std::size_t events = 0;
   std::size_t bytes = 0;
+  bool erases = false;  // orders an erasure: the last batch before it is carried out
   StoreBatch state;
   Position end;
+  std::string intake;                      // public key in force at the end
+  std::map<std::string, Cursor> answered;  // per issuer, up to where in its inbox
   Sequencer::Counters counters;
 };
 
@@ -98,19 +104,30 @@ struct Sequencer::Impl {
   std::unique_ptr<Batch> committing;
   Status failure;
   bool stopping = false;
+  LedgerKeys ledger_keys;
+  std::string committed_intake;              // public key in force, of what is committed
+  std::map<std::string, Cursor> committed;   // per issuer, its inbox up to there is answered
+  std::string drain_of;                      // the intake key that committed_intake was when goals were set
+  std::map<std::string, Cursor> drain_goal;
 
   // Of the judging thread.
   Batch batch;
-  std::map<std::string, v1::Receipt> refusals;  // by issuer, its last submission that was rejected
+  std::map<std::string, v1::Receipt> refusals;  // by issuer, what was rejected since its last admission
+  std::map<std::string, Cursor> answered;       // by issuer, behind its last submission that was judged
+  SigningKey receipt_key;                       // in force
 
   // --- catching up -------------------------------------------------------------------------------
 
   Status OpenState() {
+    residents.reset();
+    state.reset();
+    store.reset();
+    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys));
     StoreOptions store_options;
-    store_options.path = options.state_dir;
     store_options.families = kFamilies;
     store_options.write_ahead_log = false;  // the ledger is its log
-    ASSIGN_OR_RETURN(store, Store::Open(store_options));
+    ASSIGN_OR_RETURN(store,
+                     OpenGeneration(store_options, options.state_dir, *options.keys, options.at_rest, kPurpose));
     state = std::make_unique<StateOverlay>(*store);
     residents = std::make_unique<Residents>(*state, ResidentFamilies{kResidents, kNumbers, kNotices});
     return {};
@@ -118,28 +135,181 @@ struct Sequencer::Impl {
 
   // Becomes the writer, forgets what is not in the log, and reads what is.
   Status Recover() {
-    state->Reset();
     batch = Batch();
     refusals.clear();
+    ASSIGN_OR_RETURN(writer, options.log->OpenWriter(topics.Prefix() + "sequencer"));
+    RETURN_IF_ERROR(Reread());
+    ASSIGN_OR_RETURN(const bool erased, CarryOutErasures(*options.log, topics.Ledger(), replay.registry().erasures(),
+                                                         *options.keys));
+    if (erased) {
+      RETURN_IF_ERROR(OpenState());
+      RETURN_IF_ERROR(Reread());
+    }
+    committed_position = replay.next_position().value();
+    RETURN_IF_ERROR(LoadKeys());
+    RETURN_IF_ERROR(TakeReceiptKey());
+    answered.clear();
+    for (const auto& [issuer, registered] : replay.registry().issuers()) {
+      ASSIGN_OR_RETURN(answered[issuer], ResumeAt(issuer));
+    }
+    if (replay.next_position() == Position(0)) {
+      const std::string registrar = RoleIssuer(options.prefecture, "registrar");
+      ASSIGN_OR_RETURN(answered[registrar], ResumeAt(registrar));
+    }
+    const std::lock_guard lock(mutex);
+    to_assign.assign(answered.begin(), answered.end());
+    committed = answered;
+    committed_intake = InForce(replay.registry(), v1::KEY_USE_INTAKE);
+    return {};
+  }
+
+  // --- the ledger's own keys ---------------------------------------------------------------------
+
+  Status LoadKeys() {
+    ASSIGN_OR_RETURN(LedgerKeys loaded, options.ledger_keys());
+    const std::lock_guard lock(mutex);
+    ledger_keys = std::move(loaded);
+    return {};
+  }
+
+  // Public key; empty: none.
+  static std::string InForce(const Registry& registry, v1::KeyUse use) {
+    const auto current = registry.CurrentKey(use, "");
+    return current.ok() ? current->key : "";
+  }
+
+  bool HoldsInForce(const Registry& registry) {
+    const std::lock_guard lock(mutex);
+    const std::string sequencer = InForce(registry, v1::KEY_USE_SEQUENCER);
+    const std::string intake = InForce(registry, v1::KEY_USE_INTAKE);
+    return std::any_of(ledger_keys.receipts.begin(), ledger_keys.receipts.end(),
+                       [&](const SigningKey& key) { return View(key.public_key()) == sequencer; }) &&
+           std::any_of(ledger_keys.intake.begin(), ledger_keys.intake.end(),
+                       [&](const HpkeKeyPair& key) { return View(key.public_key) == intake; });
+  }
+
+  // Does the node hold the keys that `after` has put in force? Nobody could read or sign for it otherwise.
+  bool CanFollow(const Registry& after) {
+    if (InForce(after, v1::KEY_USE_SEQUENCER) == InForce(replay.registry(), v1::KEY_USE_SEQUENCER) &&
+        InForce(after, v1::KEY_USE_INTAKE) == InForce(replay.registry(), v1::KEY_USE_INTAKE)) {
+      return true;
+    }
+    return LoadKeys().ok() && HoldsInForce(after);
+  }
+
+  // The one in force; before the opening the newest.
+  Status TakeReceiptKey() {
+    const std::string in_force = InForce(replay.registry(), v1::KEY_USE_SEQUENCER);
+    const std::lock_guard lock(mutex);
+    for (const SigningKey& key : ledger_keys.receipts) {
+      if (!in_force.empty() && View(key.public_key()) != in_force) continue;
+      receipt_key = key;
+      return {};
+    }
+    return Denied("the node does not hold the ledger's sequencer key in force");
+  }
+
+  // By the key in force or one before it: nobody is written to at a rotation but by the old key.
+  Result<v1::Receipt> VerifyOwnReceipt(std::string_view record) const {
+    const auto spans = replay.registry().Keys(v1::KEY_USE_SEQUENCER, "");
+    if (spans.empty()) {
+      ASSIGN_OR_RETURN(const auto key, VerifyingKey::From(receipt_key.public_key()));
+      return VerifyReceipt(record, key);
+    }
+    Result<v1::Receipt> out = Tampered("no key of the ledger");
+    for (auto span = spans.rbegin(); span != spans.rend() && !out.ok(); ++span) {
+      ASSIGN_OR_RETURN(const Key256 bytes, ToArray<32>(span->key));
+      ASSIGN_OR_RETURN(const auto key, VerifyingKey::From(bytes));
+      out = VerifyReceipt(record, key);
+    }
+    return out;
+  }
+
+  // Tells an issuer of the keys in force. Its last receipt says where its inbox is read on, and which of its
+  // heads is void: so what is still true of it is said again behind.
+  void AddWelcome(const std::string& issuer) {
+    const Registry& registry = replay.registry();
+    v1::Receipt receipt;
+    receipt.set_version(kReceiptVersion);
+    receipt.set_ledger(std::string(View(options.ledger)));
+    receipt.set_issuer(issuer);
+    receipt.set_outcome(v1::OUTCOME_REGISTERED);
+    receipt.set_inbox_next(answered[issuer].value());
+    v1::Welcome& welcome = *receipt.mutable_welcome();
+    welcome.set_prefecture(static_cast<std::uint32_t>(options.prefecture));
+    welcome.set_intake_public_key(InForce(registry, v1::KEY_USE_INTAKE));
+    welcome.set_sequencer_public_key(InForce(registry, v1::KEY_USE_SEQUENCER));
+    welcome.set_issuer_key_id(IssuerKeyId(registry, issuer));
+    AddReceipt(receipt);
+  }
+  void RepeatRefusal(const std::string& issuer) {
+    const auto refused = refusals.find(issuer);
+    if (refused == refusals.end()) return;
+    v1::Receipt again = refused->second;
+    again.set_inbox_next(answered[issuer].value());
+    AddReceipt(again);
+  }
+
+  // Empty: none, or revoked.
+  static std::string IssuerKeyId(const Registry& registry, const std::string& issuer) {
+    const auto current = registry.CurrentKey(v1::KEY_USE_ISSUER, issuer);
+    return current.ok() ? current->key_id : "";
+  }
+
+  // After an admission: `before` is the registry without it.
+  Status Announce(const Registry& before) {
+    const Registry& after = replay.registry();
+    std::vector<std::string> newcomers, told;
+    const bool all = InForce(before, v1::KEY_USE_SEQUENCER) != InForce(after, v1::KEY_USE_SEQUENCER) ||
+                     InForce(before, v1::KEY_USE_INTAKE) != InForce(after, v1::KEY_USE_INTAKE);
+    for (const auto& [issuer, registered] : after.issuers()) {
+      if (!before.issuers().contains(issuer)) {
+        if (!answered.contains(issuer)) newcomers.push_back(issuer);  // not the registrar's own opening
+      } else if (all || IssuerKeyId(after, issuer) != IssuerKeyId(before, issuer)) {
+        told.push_back(issuer);
+      }
+    }
+    // The old key vouches for the new one; what follows verifies by the new.
+    for (const std::string& issuer : told) AddWelcome(issuer);
+    RETURN_IF_ERROR(TakeReceiptKey());
+    for (const std::string& issuer : told) RepeatRefusal(issuer);
+    for (const std::string& issuer : newcomers) {
+      RETURN_IF_ERROR(CreateIssuerTopics(issuer));
+      AddWelcome(issuer);
+      const std::lock_guard lock(mutex);
+      to_assign.emplace_back(issuer, Cursor(0));
+    }
+    return {};
+  }
+
+  // Brings the state up to the ledger's end.
+  Status Reread() {
+    state->Reset();
     replay = LedgerReplay(options.ledger, options.registrar_public_key);
     if (Status status = replay.Load(*store, kMeta); !status.ok() && status.code() != Code::kNotFound) {
       return status;
     }
-    ASSIGN_OR_RETURN(writer, options.log->OpenWriter(topics.Prefix() + "sequencer"));
-    RETURN_IF_ERROR(CatchUp().With("reading the ledger back"));
-    committed_position = replay.next_position().value();
-    const std::lock_guard lock(mutex);
-    to_assign.clear();
-    for (const auto& [issuer, registered] : replay.registry().issuers()) {
-      ASSIGN_OR_RETURN(const Cursor next, ResumeAt(issuer));
-      to_assign.emplace_back(issuer, next);
+    return CatchUp().With("reading the ledger back");
+  }
+
+  Result<bool> IntakeDrained(const Key256& newest) {
+    std::map<std::string, Cursor> done;
+    {
+      const std::lock_guard lock(mutex);
+      if (committed_intake != View(newest)) return false;
+      done = committed;
     }
-    if (replay.next_position() == Position(0)) {
-      const std::string registrar = RoleIssuer(options.prefecture, "registrar");
-      ASSIGN_OR_RETURN(const Cursor next, ResumeAt(registrar));
-      to_assign.emplace_back(registrar, next);
+    if (drain_of != View(newest)) {
+      std::map<std::string, Cursor> goal;
+      for (const auto& [issuer, cursor] : done) {
+        ASSIGN_OR_RETURN(const Bounds bounds, options.log->GetBounds(topics.Inbox(issuer)));
+        goal[issuer] = bounds.end;
+      }
+      drain_goal = std::move(goal);
+      drain_of = View(newest);
     }
-    return {};
+    return std::all_of(drain_goal.begin(), drain_goal.end(),
+                       [&](const auto& goal) { return done[goal.first] >= goal.second; });
   }
 
   Status CreateIssuerTopics(const std::string& issuer) {
@@ -155,8 +325,7 @@ struct Sequencer::Impl {
       return Cursor(0);
     }
     RETURN_IF_ERROR(last.status());
-    ASSIGN_OR_RETURN(const auto key, VerifyingKey::From(options.receipt_key.public_key()));
-    auto receipt = VerifyReceipt(last->value, key);
+    auto receipt = VerifyOwnReceipt(last->value);
     if (!receipt.ok()) return receipt.status().With("last receipt of issuer " + issuer);
     const Cursor next(receipt->inbox_next());
     if (receipt->outcome() == v1::OUTCOME_REJECTED) refusals[issuer] = std::move(*receipt);
@@ -213,15 +382,20 @@ struct Sequencer::Impl {
       }
       return {};
     }
-    ASSIGN_OR_RETURN(const std::string payload, OpenPart(entry, 0, *options.keys));
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    const auto payload = OpenPart(entry, 0, *options.keys);
+    if (payload.status().code() == Code::kErased) {
+      PutSubjectKey(key.subject(), v1::RETENTION_CLASS_NOTICE, KeySlot(key.slot()), key.step() + 1);
+      return {};
+    }
+    RETURN_IF_ERROR(payload.status());
     v1::UpdateNotice notice;
-    if (!notice.ParseFromString(payload)) return Corrupt("notice cannot be decoded");
-    const std::string digest = NoticeDigest(payload);
+    if (!notice.ParseFromString(*payload)) return Corrupt("notice cannot be decoded");
+    const std::string digest = NoticeDigest(*payload);
     ASSIGN_OR_RETURN(Decision decision, residents->Decide(notice, entry.header.issuer(), digest));
     if (!decision.violations.empty() || decision.effect != entry.leaf.effect()) {
-      return Tampered("the admitted notice does not follow from those before it");
+      return ReapplyAfterErased(entry, notice, digest);
     }
-    const v1::KeyReference& key = entry.leaf.keys(0);
     if (decision.effect == v1::EFFECT_ENTERED) {
       ASSIGN_OR_RETURN(decision.resident.handle, ToArray<16>(key.subject()));
       decision.resident.slot = KeySlot(key.slot());
@@ -230,6 +404,21 @@ struct Sequencer::Impl {
       return Tampered("the entry is sealed under another key than its subject's");
     }
     return residents->Apply(decision, notice, entry.header.issuer(), digest);
+  }
+
+  // What cannot be judged again because notices before it are erased is taken as it was admitted: the first
+  // that is left tells all that there is to know, and a repeat or a late removal may speak of what is gone.
+  Status ReapplyAfterErased(const LedgerReplay::Checked& entry, const v1::UpdateNotice& notice,
+                            const std::string& digest) {
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    ASSIGN_OR_RETURN(const auto erased,
+                     state->Get(kSubjects, key.subject() + static_cast<char>(v1::RETENTION_CLASS_NOTICE)));
+    if (!erased) return Tampered("the admitted notice does not follow from those before it");
+    Resident resident;
+    ASSIGN_OR_RETURN(resident.handle, ToArray<16>(key.subject()));
+    resident.slot = KeySlot(key.slot());
+    resident.next_step = key.step();
+    return residents->Adopt(std::move(resident), entry.leaf.effect(), notice, entry.header.issuer(), digest);
   }
 
   void PutSubjectKey(const std::string& subject, v1::RetentionClass retention, KeySlot slot,
@@ -271,10 +460,15 @@ struct Sequencer::Impl {
       }
       auto received = reader.Poll(16, kInboxWait);
       if (!received.ok()) return failed(received.status());
+      std::vector<HpkeKeyPair> intake;
+      {
+        const std::lock_guard lock(mutex);
+        intake = ledger_keys.intake;
+      }
       for (Received& record : *received) {
         Arrival arrival{sources[record.source], record.next, record.value.size(), {}};
         arrival.prepared = PrepareSubmission(record.value, arrival.issuer, options.prefecture,
-                                             options.ledger, options.intake);
+                                             options.ledger, intake);
         const std::lock_guard lock(mutex);
         if (stopping) return;
         arrivals_bytes += arrival.bytes;
@@ -332,6 +526,7 @@ struct Sequencer::Impl {
       receipt.set_issuer_size(issuer->tree.size());
       receipt.set_issuer_root(std::string(View(issuer->tree.Root())));
     }
+    answered[arrival.issuer] = arrival.next;
     AddReceipt(receipt);
     return {};
   }
@@ -341,9 +536,10 @@ struct Sequencer::Impl {
     TopicRecord record;
     record.topic = topics.Receipt(receipt.issuer());
     record.record.key = receipt.submission();
-    record.record.value = SignReceipt(receipt, options.receipt_key);
+    record.record.value = SignReceipt(receipt, receipt_key);
     batch.bytes += record.record.value.size();
     batch.records.push_back(std::move(record));
+    batch.answered[receipt.issuer()] = answered[receipt.issuer()];
   }
 
   bool IsNext(const Arrival& arrival) const {
@@ -423,6 +619,8 @@ struct Sequencer::Impl {
           refuse(SubmissionViolation("payload", "registry", status.message()));
         } else if (opens && !IsOwn(registry->ledger())) {
           refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
+        } else if (!CanFollow(*registry)) {
+          refuse(SubmissionViolation("payload", "held", "新しい鍵の秘密鍵がこのノードにありません"));
         }
         continue;
       }
@@ -471,6 +669,11 @@ struct Sequencer::Impl {
     RETURN_IF_ERROR(store->Write(work.state, false));
     state->Land();
     committed_position = work.end.value();
+    {
+      const std::lock_guard lock(mutex);
+      committed_intake = work.intake;
+      for (const auto& [issuer, cursor] : work.answered) committed[issuer] = cursor;
+    }
     admitted += work.counters.admitted;
     repeated += work.counters.repeated;
     rejected += work.counters.rejected;
@@ -521,8 +724,10 @@ struct Sequencer::Impl {
       if (!failure.ok()) return failure;
       if (done()) return {};
       if (can_hand_over()) {
+        const bool erases = batch.erases;
         lock.unlock();
         RETURN_IF_ERROR(HandOver());
+        if (erases) return {};
         continue;
       }
       Arrival arrival = std::move(arrivals.front());
@@ -535,7 +740,7 @@ struct Sequencer::Impl {
   }
 
   bool HasRoom() const {
-    return batch.events < options.batch_events_max && batch.bytes < options.batch_bytes_max;
+    return batch.events < options.batch_events_max && batch.bytes < options.batch_bytes_max && !batch.erases;
   }
 
   Status HandOver() {
@@ -543,6 +748,7 @@ struct Sequencer::Impl {
     batch.state = state->Seal();
     replay.Save(batch.state, kMeta);
     batch.end = replay.next_position();
+    batch.intake = InForce(replay.registry(), v1::KEY_USE_INTAKE);
     const std::lock_guard lock(mutex);
     committing = std::make_unique<Batch>(std::move(batch));
     batch = Batch();
@@ -560,7 +766,10 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
       batch.texts.emplace_back("/daicho/" + std::to_string(options.prefecture) + "/ledger");
   receipt.set_outcome(v1::OUTCOME_ADMITTED);
   receipt.set_first_position(replay.next_position().value());
-  std::vector<std::string> new_issuers;
+  // What it may change: of notices and the like nothing.
+  const bool administers = std::any_of(submission.events.begin(), submission.events.end(),
+                                       [](const PreparedEvent& event) { return event.kind->clear; });
+  const std::optional<Registry> registry_before = administers ? std::optional(replay.registry()) : std::nullopt;
   v1::EntryLeaf leaf;
   v1::Entry entry;
   for (std::size_t item = 0; item < submission.events.size(); ++item) {
@@ -631,12 +840,7 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
     if (Status status = replay.Next(record.record.value).status(); !status.ok()) {
       return Internal("a judged event does not pass replay: " + status.message());
     }
-    if (event.header.kind() == v1::EVENT_KIND_ISSUER_REGISTERED) {
-      v1::IssuerRegistered issuer;
-      if (issuer.ParseFromString(event.parts[0].payload())) new_issuers.push_back(issuer.issuer());
-    } else if (event.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
-      new_issuers.push_back(RoleIssuer(options.prefecture, "registrar"));
-    }
+    batch.erases |= event.header.kind() == v1::EVENT_KIND_ERASURE;
     batch.bytes += record.record.value.size();
     batch.records.push_back(std::move(record));
   }
@@ -647,23 +851,8 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
   batch.events += submission.events.size();
   batch.counters.events += submission.events.size();
   ++batch.counters.admitted;
-  for (const std::string& issuer : new_issuers) {
-    if (issuer == arrival.issuer) continue;
-    RETURN_IF_ERROR(CreateIssuerTopics(issuer));
-    v1::Receipt welcome;
-    welcome.set_version(kReceiptVersion);
-    welcome.set_ledger(receipt.ledger());
-    welcome.set_issuer(issuer);
-    welcome.set_outcome(v1::OUTCOME_REGISTERED);
-    v1::Welcome* content = welcome.mutable_welcome();
-    content->set_prefecture(static_cast<std::uint32_t>(options.prefecture));
-    content->set_intake_public_key(std::string(View(options.intake.public_key)));
-    content->set_sequencer_public_key(std::string(View(options.receipt_key.public_key())));
-    AddReceipt(welcome);
-    const std::lock_guard lock(mutex);
-    to_assign.emplace_back(issuer, Cursor(0));
-  }
-  return {};
+  refusals.erase(arrival.issuer);
+  return registry_before ? Announce(*registry_before) : Status();
 }
 
 Sequencer::Sequencer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -680,22 +869,24 @@ Status Sequencer::Run(std::stop_token stop) {
   int failures = 0;
   for (bool current = true; !stop.stop_requested();) {
     const std::uint64_t before = impl_->committed_position;
-    // After an unknown outcome only the log knows what is true: nothing is judged before it was read back.
-    Status status = current ? impl_->Session(stop) : impl_->Recover();
-    if (status.ok() && current) break;
-    if (!status.ok() && !status.retriable()) return status;
-    if (!status.ok()) {
-      failures = impl_->committed_position > before ? 1 : failures + 1;
-      const auto pause = std::min(milliseconds(100) * failures, milliseconds(5'000));
-      const auto until = std::chrono::steady_clock::now() + pause;
-      while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) {
-        std::this_thread::sleep_for(milliseconds(50));
-      }
+    // After an unknown outcome only the log knows what is true: nothing is judged before it was read back. A
+    // session that ends by itself has ordered an erasure, which recovering carries out.
+    const Status status = current ? impl_->Session(stop) : impl_->Recover();
+    current = status.ok() && !current;
+    if (status.ok()) continue;
+    if (!status.retriable()) return status;
+    failures = impl_->committed_position > before ? 1 : failures + 1;
+    const auto pause = std::min(milliseconds(100) * failures, milliseconds(5'000));
+    const auto until = std::chrono::steady_clock::now() + pause;
+    while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(milliseconds(50));
     }
-    current = status.ok();
   }
   return impl_->store->Flush();
 }
+
+Result<bool> Sequencer::IntakeDrained(const Key256& newest) { return impl_->IntakeDrained(newest); }
+Status Sequencer::ReloadKeys() { return impl_->LoadKeys(); }
 
 Position Sequencer::position() const { return Position(impl_->committed_position); }
 

@@ -12,13 +12,17 @@
 //  2. data keys synced in the key store    rows that no entry uses: harmless
 //  3. entries and receipts appended        admitted: a restart reads them back from the log
 //  4. state stored                         (the state is a projection of the ledger: replayed when lost)
+//  5. an erasure: keys destroyed, state   the order stands in the ledger: a restart carries it out before it
+//     built anew from what is left        judges anything
 // A restart resumes each inbox behind the last receipt of its issuer, which is in the same atomic append
 // as the entries it speaks of: nothing is admitted twice, and no rejection is judged anew.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <stop_token>
+#include <vector>
 
 #include "events/clock.h"
 #include "ledger/key_store.h"
@@ -27,16 +31,24 @@
 
 namespace daicho {
 
+// The ledger's own private keys that a node holds, newest first: while a rotation is under way more than one.
+struct LedgerKeys {
+  std::vector<SigningKey> receipts;  // KEY_USE_SEQUENCER: sign receipts and checkpoints
+  std::vector<HpkeKeyPair> intake;   // KEY_USE_INTAKE: submissions are sealed to it
+};
+
 struct SequencerOptions {
   int prefecture = 0;
   LedgerId ledger{};
   Key256 registrar_public_key{};
-  SigningKey receipt_key;
-  HpkeKeyPair intake;
+  // Read at the start, and when an event changes one of them: it is admitted only if its key is held.
+  // What is signed is signed by the key in force; what any of them opens is taken.
+  std::function<Result<LedgerKeys>()> ledger_keys;
   std::string state_dir;
-  // Borrowed, all three.
+  // Borrowed, all four. With a holder the state is encrypted at rest.
   Log* log = nullptr;
   KeyStore* keys = nullptr;
+  KeyHolder* at_rest = nullptr;
   const Clock* clock = nullptr;
   // A batch is committed when the one before has landed; at this size it takes no further submission.
   std::size_t batch_events_max = 20'000;
@@ -53,6 +65,13 @@ class Sequencer {
   // Works until stopped (OK), fenced off (kConflict) or in need of a person. An unknown outcome of an
   // append is resolved inside, by reading the log back.
   Status Run(std::stop_token stop);
+
+  // True when `newest` is the intake key in force and everything that lay in an inbox when that was first
+  // asked has been answered: what was sealed to a key before it is not waited for any longer, and who sends it
+  // yet is refused (`sealed`) and seals it again. Any thread, one at a time.
+  Result<bool> IntakeDrained(const Key256& newest);
+  // Reads ledger_keys again: a key that was destroyed is used no longer. Any thread.
+  Status ReloadKeys();
 
   // Entries appended so far. Any thread.
   Position position() const;

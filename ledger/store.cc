@@ -245,6 +245,7 @@ struct Store::Impl {
   ~Impl() {
     for (auto* handle : handles) db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
     if (db) db->Close().PermitUncheckedError();
+    if (options.file_key) Wipe(options.file_key->data(), options.file_key->size());
   }
 
   Status Open();
@@ -255,7 +256,7 @@ struct Store::Impl {
   }
   Status ToRocks(const std::string& operations, rocksdb::WriteBatch* out) const;
 
-  const StoreOptions options;
+  StoreOptions options;
   const std::unique_ptr<rocksdb::Env> encrypted_env;
   const rocksdb::DBOptions db_options;
   const rocksdb::ColumnFamilyOptions family_options;

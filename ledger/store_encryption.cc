@@ -135,9 +135,11 @@ class EncryptedFiles : public rocksdb::FileSystemWrapper {
   }
 };
 
-// Locks are empty, and RocksDB's log is none of the store's.
+// The lock files are empty, and must not even be opened: closing one would drop the lock that this process
+// holds on it. RocksDB's LOG is none of the store's.
 bool Holds(const fs::directory_entry& file) {
-  return file.is_regular_file() && !file.path().filename().string().starts_with("LOG");
+  const std::string name = file.path().filename();
+  return name != "OWNER" && name != "LOCK" && !name.starts_with("LOG") && file.is_regular_file();
 }
 
 Result<std::string> ReadPrefix(const std::string& path) {

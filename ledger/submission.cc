@@ -48,7 +48,7 @@ class Preparer {
   Preparer(PreparedSubmission& out, const std::string& issuer, int prefecture, const LedgerId& ledger)
       : out_(out), issuer_(issuer), prefecture_(prefecture), ledger_(ledger) {}
 
-  void Run(std::string_view record, const HpkeKeyPair& intake) {
+  void Run(std::string_view record, std::span<const HpkeKeyPair> intake) {
     v1::Submission submission;
     if (!submission.ParseFromArray(record.data(), static_cast<int>(record.size())) ||
         submission.version() != kSubmissionVersion) {
@@ -64,7 +64,10 @@ class Preparer {
       return Break(0, "head", "origin", "他の発行者のツリーヘッドです");
     }
     if (out_.head.ledger != View(ledger_)) return Break(0, "head", "ledger", "他の台帳あての提出です");
-    auto body = HpkeOpen(intake, IntakeInfo(ledger_), submission.head(), submission.sealed_body());
+    Result<std::string> body = Tampered("no key to open it");
+    for (std::size_t i = 0; i < intake.size() && !body.ok(); ++i) {
+      body = HpkeOpen(intake[i], IntakeInfo(ledger_), submission.head(), submission.sealed_body());
+    }
     if (!body.ok()) return Break(0, "body", "sealed", "提出内容を復号できません");
     v1::SubmissionBody drafts;
     if (!drafts.ParseFromString(*body)) return Break(0, "body", "malformed", "提出内容を読み取れません");
@@ -169,7 +172,7 @@ class Preparer {
 }  // namespace
 
 PreparedSubmission PrepareSubmission(std::string_view record, const std::string& issuer, int prefecture,
-                                     const LedgerId& ledger, const HpkeKeyPair& intake) {
+                                     const LedgerId& ledger, std::span<const HpkeKeyPair> intake) {
   PreparedSubmission out;
   Preparer(out, issuer, prefecture, ledger).Run(record, intake);
   return out;

@@ -1,6 +1,7 @@
 // Stateless half of admission: opens a submission and checks all that needs no knowledge of the ledger.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "events/event.h"
@@ -32,7 +33,8 @@ struct PreparedSubmission {
 
 inline constexpr std::size_t kViolationsMax = 1'000;
 
+// `intake`: the keys that may open it, tried in order.
 PreparedSubmission PrepareSubmission(std::string_view record, const std::string& issuer, int prefecture,
-                                     const LedgerId& ledger, const HpkeKeyPair& intake);
+                                     const LedgerId& ledger, std::span<const HpkeKeyPair> intake);
 
 }  // namespace daicho

@@ -1,14 +1,15 @@
 #include "projections/projector.h"
 
 #include <condition_variable>
-#include <filesystem>
 #include <mutex>
 #include <thread>
 
 #include "events/topics.h"
-#include "ledger/files.h"
+#include "ledger/erasure.h"
+#include "ledger/generation.h"
 #include "ledger/sequencer.h"
 #include "projections/bulk_load.h"
+#include "projections/retention.h"
 
 namespace daicho {
 namespace {
@@ -18,14 +19,7 @@ using std::chrono::milliseconds;
 constexpr std::size_t kPollRecords = 5'000;
 constexpr std::size_t kCommitEntries = 5'000;
 constexpr char kBuilding[] = "building";
-
-StoreOptions RecordStore(const std::string& dir) {
-  StoreOptions options;
-  options.path = dir;
-  options.families = RecordFile::Families();
-  options.write_ahead_log = false;  // the ledger is its log
-  return options;
-}
+constexpr char kPurpose[] = "record file";
 
 }  // namespace
 
@@ -41,6 +35,8 @@ struct Projector::Impl {
   std::unique_ptr<LogReader> reader;
 
   // Of the applying thread.
+  std::set<KeySlot> orphans;                        // subjects all of whose notices so far are erased
+  std::map<KeySlot, std::uint32_t> unordered;       // steps found erased that no erasure has ordered yet
   LedgerReplay replay;
   RecordCounts counts;
   LtHash digest;
@@ -54,15 +50,23 @@ struct Projector::Impl {
   std::map<std::string, MerkleEdge> issuer_trees;
 
   Status Open() {
-    ASSIGN_OR_RETURN(store, Store::Open(RecordStore(options.dir)));
+    RETURN_IF_ERROR(OpenStore());
     if (store->Get(RecordFile::kMeta, kBuilding).ok()) {
       // A bulk load was cut off: what it left has no position and is of no use.
       store.reset();
-      std::filesystem::remove_all(options.dir);
-      ASSIGN_OR_RETURN(store, Store::Open(RecordStore(options.dir)));
+      RETURN_IF_ERROR(DropGeneration(options.dir, *options.keys));
+      RETURN_IF_ERROR(OpenStore());
     }
     file = std::make_unique<RecordFile>(*store);
     return Reload();
+  }
+
+  Status OpenStore() {
+    StoreOptions o;
+    o.families = RecordFile::Families();
+    o.write_ahead_log = false;  // the ledger is its log
+    ASSIGN_OR_RETURN(store, OpenGeneration(o, options.dir, *options.keys, options.at_rest, kPurpose));
+    return {};
   }
 
   // Goes back to what the store holds.
@@ -72,6 +76,8 @@ struct Projector::Impl {
     counts = RecordCounts();
     digest = LtHash();
     cursor = Cursor();
+    orphans.clear();
+    unordered.clear();
     Status loaded = replay.Load(*store, RecordFile::kMeta);
     if (loaded.ok()) {
       RETURN_IF_ERROR(LoadTotals());
@@ -89,7 +95,9 @@ struct Projector::Impl {
     ASSIGN_OR_RETURN(const std::string stored, store->Get(RecordFile::kMeta, "cursor"));
     if (stored.size() != 8) return Corrupt("stored cursor has the wrong size");
     cursor = Cursor(ReadU64(stored));
-    return {};
+    auto it = store->NewIterator(RecordFile::kOrphans);
+    for (it.SeekToFirst(); it.Valid(); it.Next()) orphans.insert(KeySlot(ReadU64(it.key())));
+    return it.status();
   }
 
   // Readers see the position only once its data is there.
@@ -107,11 +115,14 @@ struct Projector::Impl {
     cursor = record.next;
     ends_submission = entry.ends_submission;
     if (ends_submission) writer.PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position);
+    RETURN_IF_ERROR(retention::PutEntry(entry, writer.put()));
+    if (entry.header.kind() == v1::EVENT_KIND_ERASURE) return TakeErasure(entry);
     if (entry.header.kind() != v1::EVENT_KIND_UPDATE) return {};
-    record_file::Count(entry.leaf.effect(), counts);
-    if (entry.leaf.effect() == v1::EFFECT_REPEATED) return {};
     auto payload = OpenPart(entry, 0, *options.keys);
-    if (payload.status().code() == Code::kErased) return {};
+    const bool erased = payload.status().code() == Code::kErased;
+    record_file::Count(entry.leaf.effect(), erased, counts);
+    if (erased) return TakeErased(entry, writer);
+    if (entry.leaf.effect() == v1::EFFECT_REPEATED) return {};
     if (!payload.ok()) return payload.status().With("position " + std::to_string(entry.position.value()));
     Version& version = scratch;
     version.position = entry.position;
@@ -126,9 +137,37 @@ struct Projector::Impl {
     Subject subject;
     ASSIGN_OR_RETURN(subject.handle, ToArray<16>(key.subject()));
     subject.slot = KeySlot(key.slot());
-    writer.PutVersion(version, subject, *payload);
+    const bool orphan = !orphans.empty() && orphans.erase(subject.slot) > 0;
+    if (orphan) writer.PutOrphan(subject.slot, false);
+    writer.PutVersion(version, subject, *payload, orphan || version.effect == v1::EFFECT_ENTERED);
     digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
     return {};
+  }
+
+  // A notice whose key is gone. The erasure that ordered it lies further on in the ledger.
+  Status TakeErased(const LedgerReplay::Checked& entry, record_file::Writer& writer) {
+    const KeySlot slot(entry.leaf.keys(0).slot());
+    std::uint32_t& step = unordered[slot];
+    step = std::max(step, entry.leaf.keys(0).step());
+    if (entry.leaf.effect() == v1::EFFECT_ENTERED && orphans.insert(slot).second) writer.PutOrphan(slot, true);
+    return {};
+  }
+
+  Status TakeErasure(const LedgerReplay::Checked& entry) {
+    if (unordered.empty()) return {};
+    ASSIGN_OR_RETURN(const v1::ErasurePlan plan, PlanOf(entry));
+    for (const v1::ErasedKeys& keys : plan.keys()) {
+      const auto found = unordered.find(KeySlot(keys.slot()));
+      if (found != unordered.end() && found->second <= keys.last_step()) unordered.erase(found);
+    }
+    return {};
+  }
+
+  // At the ledger's end.
+  Status CheckAllOrdered() const {
+    if (unordered.empty()) return {};
+    return Tampered("the key of row " + std::to_string(unordered.begin()->first.value()) +
+                    " is gone, and no erasure in the ledger ordered that");
   }
 
   void PutTotals(StoreBatch& batch) {
@@ -165,9 +204,9 @@ struct Projector::Impl {
     RETURN_IF_ERROR(Connect());
     StoreBatch batch;
     std::size_t pending = 0;
-    record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
-      batch.Put(family, key, value);
-    });
+    record_file::Writer writer(
+        [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); },
+        [&](Family family, std::string_view key) { batch.Delete(family, key); });
     while (pending > 0 || !done()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       if (pending > 0 && records.empty()) RETURN_IF_ERROR(CheckNotAtEnd());
@@ -205,9 +244,12 @@ struct Projector::Impl {
     RETURN_IF_ERROR(Connect());
     BulkLoad load(*store, RecordFile::Families().size(), options.bulk_buffer_bytes);
     Status added;
-    record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
+    // Rows of orphans come and go: those that are left are put at the end.
+    const auto put = [&](Family family, std::string_view key, std::string_view value) {
+      if (family == RecordFile::kOrphans) return;
       if (Status status = load.Add(family, key, value); added.ok()) added = std::move(status);
-    });
+    };
+    record_file::Writer writer(put, [](Family, std::string_view) {});
     std::size_t unverified = 0;
     while (reader->Next(0) < end || !replay.between_submissions()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
@@ -225,6 +267,10 @@ struct Projector::Impl {
     RETURN_IF_ERROR(load.Finish());
     StoreBatch batch;
     batch.Delete(RecordFile::kMeta, kBuilding);
+    record_file::Writer rest(
+        [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); },
+        [](Family, std::string_view) {});
+    for (const KeySlot slot : orphans) rest.PutOrphan(slot, true);
     RETURN_IF_ERROR(Commit(batch));
     return store->Flush();
   }
@@ -238,7 +284,8 @@ struct Projector::Impl {
       }
     }
     RETURN_IF_ERROR(Connect());
-    return Follow([&] { return reader->Next(0) >= bounds.end; }, bounds.end);
+    RETURN_IF_ERROR(Follow([&] { return reader->Next(0) >= bounds.end; }, bounds.end));
+    return CheckAllOrdered();
   }
 };
 

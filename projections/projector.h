@@ -2,6 +2,10 @@
 // is stored in the same atomic write as the data; without a write-ahead log a crash falls back to an
 // earlier state of both, and the entries since are applied again.
 //
+// What is erased leaves no version: a key that is gone must have been ordered gone by the ledger, or the
+// projector stops. The store is a generation (ledger/generation.h): one that was built before the key store
+// last erased is left aside, and a new one begun.
+//
 // A gap, a foreign record or one that does not verify stops it with kTampered or kCorrupt and the
 // position: it never skips. An empty record file with a long ledger behind it is filled in bulk.
 #pragma once
@@ -23,9 +27,10 @@ struct ProjectorOptions {
   LedgerId ledger{};
   Key256 registrar_public_key{};
   std::string dir;
-  // Borrowed, both.
+  // Borrowed, all three. With a holder the store is encrypted at rest.
   Log* log = nullptr;
   const KeyStore* keys = nullptr;
+  KeyHolder* at_rest = nullptr;
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
   std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up

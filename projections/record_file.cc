@@ -70,8 +70,8 @@ Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
 }  // namespace
 
 const std::vector<std::string>& RecordFile::Families() {
-  static const std::vector<std::string> families = {"meta",    "versions", "codes",
-                                                    "numbers", "handles",  "times"};
+  static const std::vector<std::string> families = {"meta",  "versions", "codes",  "numbers", "handles",
+                                                    "times", "due",      "erased", "orphans"};
   return families;
 }
 
@@ -182,22 +182,26 @@ std::string_view Writer::Versioned(std::string_view name, Position position) {
   return key_;
 }
 
-void Writer::PutVersion(const Version& version, const Subject& subject, std::string_view payload) {
+void Writer::PutVersion(const Version& version, const Subject& subject, std::string_view payload, bool first) {
   const v1::UpdateNotice& notice = version.notice;
-  const bool entered = version.effect == v1::EFFECT_ENTERED;
   std::string slot_bytes;
   AppendU64(slot_bytes, subject.slot.value());
   EncodeVersion(version, payload, value_);
   put_(RecordFile::kVersions, Versioned(slot_bytes, version.position), value_);
-  if (entered) put_(RecordFile::kHandles, View(subject.handle), slot_bytes);
+  if (first) put_(RecordFile::kHandles, View(subject.handle), slot_bytes);
   value_.assign(slot_bytes);
   value_.append(View(subject.handle));
-  if (entered || ChangesCode(notice.reason())) {
-    put_(RecordFile::kCodes, Versioned(notice.resident_code(), version.position), value_);
+  const auto find_by = [&](Family family, const std::string& name) {
+    if (!name.empty()) put_(family, Versioned(name, version.position), value_);
+  };
+  // A change repeats the former number: the notices that told it may be gone.
+  if (first || ChangesCode(notice.reason())) {
+    find_by(RecordFile::kCodes, notice.resident_code());
+    find_by(RecordFile::kCodes, notice.former_resident_code());
   }
-  if (const std::string& number = notice.record().individual_number();
-      !number.empty() && (entered || ChangesNumber(notice.reason()))) {
-    put_(RecordFile::kNumbers, Versioned(number, version.position), value_);
+  if (first || ChangesNumber(notice.reason())) {
+    find_by(RecordFile::kNumbers, notice.record().individual_number());
+    find_by(RecordFile::kNumbers, notice.former_individual_number());
   }
 }
 
@@ -209,6 +213,14 @@ void Writer::PutTime(TimeMicros admitted_at, Position last) {
   put_(RecordFile::kTimes, key_, value_);
 }
 
+void Writer::PutOrphan(KeySlot slot, bool is_one) {
+  if (is_one) {
+    put_(RecordFile::kOrphans, SlotKey(slot), {});
+  } else {
+    delete_(RecordFile::kOrphans, SlotKey(slot));
+  }
+}
+
 std::string EncodeCounts(const RecordCounts& counts) {
   std::string out;
   AppendU64(out, counts.residents);
@@ -218,7 +230,7 @@ std::string EncodeCounts(const RecordCounts& counts) {
   return out;
 }
 
-void Count(v1::Effect effect, RecordCounts& counts) {
+void Count(v1::Effect effect, bool erased, RecordCounts& counts) {
   switch (effect) {
     case v1::EFFECT_ENTERED: ++counts.residents; break;
     case v1::EFFECT_REVIVED: ++counts.residents; --counts.removed; break;
@@ -228,7 +240,7 @@ void Count(v1::Effect effect, RecordCounts& counts) {
     case v1::EFFECT_AMENDED: break;
     default: return;
   }
-  ++counts.versions;
+  if (!erased) ++counts.versions;
 }
 
 }  // namespace record_file

@@ -7,6 +7,9 @@
 //   numbers    個人番号(12) ‖ ~position(8)            slot(8) ‖ handle(16)
 //   handles    handle(16)                           slot(8)
 //   times      admitted_at(8)                       last position(8) admitted by then
+//   due        class(1) ‖ day(4) ‖ slot(8)          step(4) ‖ removal(1) ‖ handle(16), see projections/retention.h
+//   erased     slot(8)                              first living step(4), as erasures ordered
+//   orphans    slot(8)                              nothing: all notices so far are erased
 //   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves
 //
 // ~position sorts the newest version first: the first key at or after slot ‖ ~P is what was known at P.
@@ -49,7 +52,7 @@ struct RecordCounts {
 
 class RecordFile {
  public:
-  enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes };
+  enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes, kDue, kErased, kOrphans };
   static const std::vector<std::string>& Families();
 
   explicit RecordFile(const Store& store) : store_(store) {}  // borrowed
@@ -86,22 +89,27 @@ namespace record_file {
 class Writer {
  public:
   using Put = std::function<void(Family, std::string_view key, std::string_view value)>;
-  explicit Writer(Put put) : put_(std::move(put)) {}
+  using Delete = std::function<void(Family, std::string_view key)>;
+  Writer(Put put, Delete erase) : put_(std::move(put)), delete_(std::move(erase)) {}
+  const Put& put() const { return put_; }
 
-  // Requires: an update entry that is no repeat, and its opened payload.
-  void PutVersion(const Version& version, const Subject& subject, std::string_view payload);
+  // Requires: an update entry that is no repeat, and its opened payload. `first`: of its subject's versions
+  // that are left it is the first.
+  void PutVersion(const Version& version, const Subject& subject, std::string_view payload, bool first);
   void PutTime(TimeMicros admitted_at, Position last);
+  void PutOrphan(KeySlot slot, bool is_one);
 
  private:
   std::string_view Versioned(std::string_view name, Position position);
 
   Put put_;
+  Delete delete_;
   std::string key_, value_;  // storage that serves every entry
 };
 
 std::string EncodeCounts(const RecordCounts& counts);
-// Takes the effect of one entry into the counts.
-void Count(v1::Effect effect, RecordCounts& counts);
+// Takes the effect of one entry into the counts; an erased one leaves no version.
+void Count(v1::Effect effect, bool erased, RecordCounts& counts);
 
 }  // namespace record_file
 

@@ -258,6 +258,23 @@ TEST_F(KeyStoreTest, KeysDoNotStandInTheFile) {
   EXPECT_EQ(ReadFile(File()).value().find(View(key)), std::string::npos);
 }
 
+TEST_F(KeyStoreTest, TheExampleOfTheDocumentationOpens) {
+  const auto hex = [](const char* text) { return FromHex(text).value(); };
+  ASSERT_TRUE(MakeDirectories(Dir() + "/holder").ok());
+  ASSERT_TRUE(WriteFileDurably(Dir() + "/holder/epoch-a0a1a2a3a4a5a6a7-1.key", std::string(32, '\x09')).ok());
+  ASSERT_TRUE(WriteFileDurably(Dir() + "/epoch.1.key",
+                               hex("000102030405060708090a0bed569cc53b482de298512b98d7c4c233d47288a5"
+                                   "9a173ba3780937f141cef8dc8ae5868b6de29a14d016ef73eb3e4534"))
+                  .ok());
+  ASSERT_TRUE(WriteFileDurably(File(), hex("64616963686f2d6b6579732d320a0000a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+                                           "0000000000000000000000000000000000000000000000000000000000000001"
+                                           "196530c8f2956a9371afae0c961a831d8a5fd60fc6da5c360950fd978d122a88"
+                                           "aa410f2ef2d029037883159fc5188f9a710191ac4776a68d02ab8c4000000000"))
+                  .ok());
+  EXPECT_EQ(ToHex(View(Open(Mode::kRead).value()->KeyAt(KeySlot(0), 0).value())),
+            "ffc6f5c2982faf00965e31c27ad548b7b30f03363e67325c9d2ccca1d07117ed");
+}
+
 // Rows 0 to 5. The erasure moves row 1 to step 2 and row 4 to step 1, and destroys rows 2 and 5.
 class Erasing : public KeyStoreTest {
  protected:
@@ -372,6 +389,68 @@ TEST_F(Erasing, ACrashAtAnyStepLeavesTheOldStateOrTheNew) {
     ExpectLiving(*store);
   }
   EXPECT_EQ(states, "ooonnnn");
+}
+
+// A holder that fails when it is told to.
+class FailingHolder : public KeyHolder {
+ public:
+  explicit FailingHolder(KeyHolder& holder) : holder_(holder) {}
+  Result<bool> Has(std::string_view name) const override { return holder_.Has(name); }
+  Status Create(std::string_view name) override {
+    return fail_create ? Unavailable("told to") : holder_.Create(name);
+  }
+  Result<std::string> Wrap(std::string_view name, const Key256& key, std::string_view aad) const override {
+    return fail_wrap ? Result<std::string>(Unavailable("told to")) : holder_.Wrap(name, key, aad);
+  }
+  Result<Key256> Unwrap(std::string_view name, std::string_view wrapped, std::string_view aad) const override {
+    return holder_.Unwrap(name, wrapped, aad);
+  }
+  Status Destroy(std::string_view name) override {
+    return fail_destroy ? Unavailable("told to") : holder_.Destroy(name);
+  }
+
+  bool fail_create = false, fail_wrap = false, fail_destroy = false;
+
+ private:
+  KeyHolder& holder_;
+};
+
+TEST_F(Erasing, AHolderThatFailsBeforeTheSwitchLeavesTheOldState) {
+  auto files = OpenFileHolder(Dir() + "/holder").value();
+  FailingHolder holder(*files);
+  auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+  for (bool* fails : {&holder.fail_create, &holder.fail_wrap}) {
+    *fails = true;
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    *fails = false;
+    EXPECT_EQ(store->epoch(), 1u);
+    EXPECT_FALSE(ErasedAll(*store));
+    ExpectLiving(*store);
+  }
+  ASSERT_TRUE(store->Erase(advances_, Position(41)).ok());
+  EXPECT_TRUE(ErasedAll(*store));
+  ExpectLiving(*store);
+  EXPECT_EQ(Names(Dir()).size(), 3u);
+}
+
+TEST_F(Erasing, AHolderThatCannotDestroyIsToldAndTheNextOpeningFinishes) {
+  auto files = OpenFileHolder(Dir() + "/holder").value();
+  FailingHolder holder(*files);
+  {
+    auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+    holder.fail_destroy = true;
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    EXPECT_EQ(store->epoch(), 2u);
+    EXPECT_TRUE(ErasedAll(*store));
+    ExpectLiving(*store);
+    EXPECT_EQ(store->Erase(advances_, Position(41)).code(), Code::kUnavailable);
+    EXPECT_EQ(store->epoch(), 2u);
+  }
+  EXPECT_EQ(KeyStore::Open(Dir(), Mode::kWrite, &holder).status().code(), Code::kUnavailable);
+  holder.fail_destroy = false;
+  auto store = KeyStore::Open(Dir(), Mode::kWrite, &holder).value();
+  EXPECT_TRUE(ErasedAll(*store));
+  EXPECT_EQ(Names(Dir()).size(), 3u);
 }
 
 TEST_F(Erasing, BadInputChangesNothing) {

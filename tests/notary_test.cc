@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "events/tree_proof.h"
+#include "ledger/kafka_log.h"
 #include "tests/log_wrappers.h"
 #include "tests/prefecture.h"
 
@@ -43,7 +44,9 @@ class FailingTopic : public Log {
 
 class NotaryTest : public ::testing::Test {
  protected:
-  NotaryTest() { prefecture_.Found(); }
+  explicit NotaryTest(OpenLogFunction open_log = OpenLocal) : prefecture_(std::move(open_log)) {
+    prefecture_.Found();
+  }
 
   static std::string Topic() { return Topics{Prefecture::kNumber}.Checkpoint(); }
 
@@ -312,6 +315,39 @@ TEST_F(NotaryTest, AnAppendOfUnknownOutcomeIsMadeGoodWithTheSameText) {
   EXPECT_EQ(Published().size(), 4u) << "each of them once";
 }
 
+TEST_F(NotaryTest, ATokenOutOfReachIsAskedForTheSameSignatureLater) {
+  int failures = 1;
+  std::vector<std::string> asked;
+  NotaryOptions options = Options();
+  options.key = SigningKey::External(options.key.public_key(),
+                                     [&](std::string_view text) -> Result<std::string> {
+                                       asked.emplace_back(text);
+                                       if (failures-- > 0) return Unavailable("token");
+                                       return prefecture_.ledger_key().Sign(text);
+                                     });
+  notary_ = Notary::Open(options).value();
+  EXPECT_EQ(notary_->CatchUp().code(), Code::kUnavailable);
+  EXPECT_EQ(notary_->checkpoint(), "");
+  prefecture_.clock().Advance(std::chrono::hours(1));
+  ASSERT_TRUE(notary_->CatchUp().ok());
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0], asked[1]);
+  ExpectOneHistory();
+}
+
+TEST_F(NotaryTest, ItsStoreMayBeEncrypted) {
+  NotaryOptions options = Options();
+  options.file_key = Key256{7};
+  for (int round = 0; round < 2; ++round) {
+    notary_.reset();
+    notary_ = Notary::Open(options).value();
+    ASSERT_TRUE(notary_->CatchUp().ok());
+  }
+  EXPECT_EQ(Published().size(), 1u);
+  notary_.reset();
+  EXPECT_EQ(Notary::Open(Options()).status().code(), Code::kInvalid);
+}
+
 // Between the synced head and the stored signature: the store as it was then is made from one that
 // went on.
 TEST_F(NotaryTest, AHeadThatWasStoredAndNotYetSignedIsSignedAsItWas) {
@@ -557,6 +593,50 @@ TEST_F(NotaryTest, AStoreOfAnotherLedgerOrADamagedOneDoesNotOpen) {
   EXPECT_EQ(damage(2, size, Sign(1, OracleRoot(1))), Code::kCorrupt);
 }
 
+// --- on Kafka
+
+const char* Broker() { return std::getenv("DAICHO_TEST_KAFKA"); }
+
+OpenLogFunction OnKafka() {
+  const std::string prefix = "t" + ToHex(View(RandomArray<8>())) + ".";
+  return [prefix](const std::string&) -> std::unique_ptr<Log> {
+    KafkaLogOptions options;
+    options.brokers = Broker();
+    return std::make_unique<PrefixedLog>(KafkaLog::Open(options).value(), prefix);
+  };
+}
+
+// Whose ledger has gaps between its cursors.
+class NotaryOnKafka : public NotaryTest {
+ protected:
+  NotaryOnKafka() : NotaryTest(Broker() != nullptr ? OnKafka() : OpenLogFunction(OpenLocal)) {}
+  void SetUp() override {
+    if (Broker() == nullptr)
+      FAIL() << "DAICHO_TEST_KAFKA=host:port must name a broker for this test";
+  }
+};
+
+TEST_F(NotaryOnKafka, FollowsAndSaysTheSameAfterARestart) {
+  for (int n = 0; n < 3; ++n) {
+    Birth(100 * n, 1 + 90 * n);
+    ASSERT_TRUE(Reopen().ok());
+    EXPECT_EQ(Verified(notary_->checkpoint()).size, prefecture_.Size());
+    const std::string before = notary_->checkpoint();
+    ASSERT_TRUE(Reopen().ok());
+    EXPECT_EQ(notary_->checkpoint(), before);
+  }
+  EXPECT_EQ(Published().size(), 3u);
+  EXPECT_TRUE(notary_->EntryBundle(0).ok());
+  EXPECT_TRUE(notary_->EntryBundle(1, prefecture_.Size() - 256).ok());
+  ExpectOneHistory();
+}
+
+TEST_F(NotaryOnKafka, AnotherRootOrSizeOnTheTopicStopsIt) {
+  ASSERT_TRUE(OpenAndCatchUp().ok());
+  Publish(Sign(prefecture_.Size() + 1, LeafHash("more")));
+  EXPECT_EQ(Reopen().code(), Code::kTampered);
+}
+
 // --- cosignatures
 
 class CosignedTest : public NotaryTest {
@@ -593,6 +673,37 @@ TEST_F(CosignedTest, LinesAreAddedAndPublishedAndOutliveARestart) {
   const Note note = ParseNote(cosigned).value();
   for (int n = 1; n <= 3; ++n) EXPECT_TRUE(VerifyCosignature(note, WitnessKey(n)).ok());
   EXPECT_EQ(Published().size(), 4u);
+}
+
+TEST_F(CosignedTest, AWitnessActsOnEachCheckpointWhileTheNotaryRuns) {
+  Status ended;
+  std::jthread running([&](std::stop_token stop) { ended = notary_->Run(stop); });
+  std::vector<std::uint64_t> cosigned;
+  std::jthread witness([&](std::stop_token stop) {
+    for (std::uint64_t seen = 0; !stop.stop_requested();) {
+      if (!notary_->WaitFor(seen + 1, milliseconds(50))) continue;
+      const std::string note = notary_->checkpoint();
+      seen = ParseTreeHead(note).value().size;
+      const std::string line = Cosign(note, NameOf(1), Witness(1), TimeMicros(1)).value();
+      EXPECT_TRUE(notary_->AddCosignature(seen, WitnessKey(1), line).ok());
+      cosigned.push_back(seen);
+    }
+  });
+  for (int n = 0; n < 5; ++n) {
+    Birth(n, 1);
+    ASSERT_TRUE(notary_->WaitFor(prefecture_.Size(), std::chrono::seconds(20)));
+  }
+  running.request_stop();
+  running.join();
+  witness.request_stop();
+  witness.join();
+  EXPECT_TRUE(ended.ok()) << ended.ToString();
+  ExpectOneHistory();
+  ASSERT_FALSE(cosigned.empty());
+  for (const std::uint64_t size : cosigned) {
+    const std::string note = notary_->checkpoint(size).value();
+    EXPECT_TRUE(VerifyCosignature(ParseNote(note).value(), WitnessKey(1)).ok()) << size;
+  }
 }
 
 TEST_F(CosignedTest, AWitnessHasOneLineAndItsNewestCounts) {

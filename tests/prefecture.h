@@ -251,15 +251,58 @@ class Prefecture {
     return Administration(v1::EVENT_KIND_ISSUER_REGISTERED, registered.SerializeAsString());
   }
 
+  // --- keys
+
+  // What the sequencer's node holds; a new key is put first.
+  LedgerKeys& held() { return held_; }
+  SigningKey& KeyOf(const std::string& issuer) { return keys_of_[issuer]; }
+  Registry RegistryNow() {
+    LedgerReplay replay = NewReplay();
+    Entries(&replay);
+    return replay.registry();
+  }
+  // Of the key in force.
+  v1::KeyChanged Change(v1::KeyUse use, const std::string& holder, v1::KeyAction action) {
+    v1::KeyChanged out;
+    out.set_use(use);
+    out.set_holder(holder);
+    out.set_action(action);
+    if (const auto current = RegistryNow().CurrentKey(use, holder); current.ok()) out.set_old_key_id(current->key_id);
+    out.set_reason("by plan");
+    return out;
+  }
+  DraftEvent Give(v1::KeyUse use, const std::string& holder, const Key256& key,
+                  v1::KeyAction action = v1::KEY_ACTION_ROTATE) {
+    v1::KeyChanged out = Change(use, holder, action);
+    out.set_new_public_key(std::string(View(key)));
+    out.set_new_key_id(RegistryNow().KeyIdOf(use, holder, out.new_public_key()));
+    out.set_algorithm(use == v1::KEY_USE_INTAKE ? "x25519" : "ed25519");
+    return Administration(v1::EVENT_KIND_KEY_CHANGED, out.SerializeAsString());
+  }
+  DraftEvent Revoke(v1::KeyUse use, const std::string& holder) {
+    return Administration(v1::EVENT_KIND_KEY_CHANGED,
+                          Change(use, holder, v1::KEY_ACTION_REVOKE).SerializeAsString());
+  }
+  void RotateIntake() {
+    held_.intake.insert(held_.intake.begin(), HpkeKeyPair::Generate());
+    EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_INTAKE, "", held_.intake.front().public_key)}).outcome(),
+              v1::OUTCOME_ADMITTED);
+  }
+  void RotateSequencerKey() {
+    held_.receipts.insert(held_.receipts.begin(), SigningKey::Generate());
+    EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_SEQUENCER, "", held_.receipts.front().public_key())}).outcome(),
+              v1::OUTCOME_ADMITTED);
+  }
+
   // --- the sequencer
 
+  Sequencer& sequencer() { return *sequencer_; }
   SequencerOptions SequencerWith(KeyStore& keys) {
     SequencerOptions o;
     o.prefecture = kNumber;
     o.ledger = ledger_id_;
     o.registrar_public_key = registrar_key_.public_key();
-    o.receipt_key = receipt_key_;
-    o.intake = intake_;
+    o.ledger_keys = [this]() -> Result<LedgerKeys> { return held_; };
     o.state_dir = Path("state");
     o.log = sequencer_log_ != nullptr ? sequencer_log_ : log_.get();
     o.keys = &keys;
@@ -316,7 +359,9 @@ class Prefecture {
     if (submitter != nullptr) return *submitter;
     auto options = SubmitterFor(issuer);
     // The registrar cannot be welcomed before the ledger is open.
-    if (issuer == Registrar()) options.pin = {ledger_id_, intake_.public_key, receipt_key_.public_key()};
+    if (issuer == Registrar()) {
+      options.pin = {ledger_id_, held_.intake.front().public_key, held_.receipts.front().public_key()};
+    }
     auto opened = Submitter::Open(options);
     submitter = std::move(opened).value();
     return *submitter;
@@ -339,7 +384,7 @@ class Prefecture {
   }
   Forgery Forge(const std::string& issuer, const std::vector<DraftEvent>& events,
                 const MerkleEdge& before) {
-    Forgery out{issuer,     kNumber,     before, {}, keys_of_[issuer], intake_.public_key,
+    Forgery out{issuer,     kNumber,     before, {}, keys_of_[issuer], held_.intake.front().public_key,
                 ledger_id_, clock_.Now()};
     for (std::size_t i = 0; i < events.size(); ++i) {
       out.drafts.push_back(MakeDraft(events[i], issuer, Sequence(before.size() + i + 1)));
@@ -360,9 +405,11 @@ class Prefecture {
   // Every verified receipt of the issuer, its welcome left out.
   std::vector<v1::Receipt> Receipts(const std::string& issuer) {
     std::vector<v1::Receipt> out;
-    const VerifyingKey key = VerifyingKey::From(receipt_key_.public_key()).value();
     for (const Received& record : ReadTopic(Topics{kNumber}.Receipt(issuer))) {
-      auto receipt = VerifyReceipt(record.value, key);
+      Result<v1::Receipt> receipt = Tampered("the ledger has no key");
+      for (std::size_t i = 0; i < held_.receipts.size() && !receipt.ok(); ++i) {
+        receipt = VerifyReceipt(record.value, VerifyingKey::From(held_.receipts[i].public_key()).value());
+      }
       EXPECT_TRUE(receipt.ok()) << receipt.status().ToString();
       if (receipt.ok() && receipt->outcome() != v1::OUTCOME_REGISTERED) out.push_back(*receipt);
     }
@@ -477,6 +524,7 @@ class Prefecture {
   const SigningKey registrar_key_ = SigningKey::Generate();
   const SigningKey receipt_key_ = SigningKey::Generate();
   const HpkeKeyPair intake_ = HpkeKeyPair::Generate();
+  LedgerKeys held_{{receipt_key_}, {intake_}};
   SimulatedClock clock_{ParseTimestamp("2026-11-24T10:00:00+09:00").value()};
   std::map<std::string, SigningKey> keys_of_;
   std::unique_ptr<Log> log_;

@@ -51,13 +51,24 @@ class ReadingTest : public ::testing::Test {
     role.add_permissions(v1::PERMISSION_READ_RECORD);
     return role;
   }
-  DraftEvent Operator(const std::string& id, const std::string& role) {
+  DraftEvent Operator(const std::string& id, const std::string& role,
+                      const std::function<void(v1::OperatorRegistered&)>& change = {}) {
     keys_[id] = SigningKey::Generate();
     v1::OperatorRegistered registered;
     registered.set_operator_id(id);
     registered.set_public_key(std::string(View(keys_[id].public_key())));
     registered.add_roles(role);
+    if (change) change(registered);
     return Administration(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString());
+  }
+
+  void Administer(const DraftEvent& event) {
+    EXPECT_EQ(p_.Submit(Prefecture::Registrar(), {event}).outcome(), v1::OUTCOME_ADMITTED);
+    EXPECT_TRUE(projector_->CatchUp().ok());
+    ++size_;
+  }
+  void Register(const std::string& id, const std::function<void(v1::OperatorRegistered&)>& change) {
+    Administer(Operator(id, "reader", change));
   }
 
   // Sato asks for Hanako by her code.
@@ -252,6 +263,48 @@ TEST_F(ReadingTest, AHistoryNeedsItsOwnPermission) {
   request.set_operator_id("suzuki");
   request.set_history(true);
   EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_PERMISSION));
+}
+
+TEST_F(ReadingTest, AnOperatorActsOnlyAtItsTerminals) {
+  Register("ito", [](auto& o) { o.add_terminals("T-1"); });
+  v1::ReadRequest request = Request();
+  request.set_operator_id("ito");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_TERMINAL));
+  request = Request();
+  request.set_operator_id("ito");
+  request.set_terminal("T-2");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_TERMINAL));
+  request = Request();
+  request.set_operator_id("ito");
+  request.set_terminal("T-1");
+  EXPECT_TRUE(Ask(request).ok());
+}
+
+TEST_F(ReadingTest, AnOperatorActsUntilItsLastDayInJapan) {
+  Register("ito", [](auto& o) { o.set_valid_until("2026-11-24"); });
+  const auto ask = [&] {
+    v1::ReadRequest request = Request();
+    request.set_operator_id("ito");
+    return Ask(request);
+  };
+  EXPECT_TRUE(ask().ok());
+  ++size_;
+  p_.clock().Advance(std::chrono::hours(24));
+  EXPECT_EQ(Refusal(ask()), "denied " + std::to_string(v1::REFUSAL_REASON_UNKNOWN_OPERATOR));
+}
+
+TEST_F(ReadingTest, ARevokedKeyReadsNothingMore) {
+  Register("ito", [](auto&) {});
+  v1::KeyChanged revoked;
+  revoked.set_use(v1::KEY_USE_OPERATOR);
+  revoked.set_holder("ito");
+  revoked.set_action(v1::KEY_ACTION_REVOKE);
+  revoked.set_old_key_id(NoteKeyId("ito", keys_["ito"].public_key()));
+  revoked.set_reason("left");
+  Administer(Administration(v1::EVENT_KIND_KEY_CHANGED, revoked.SerializeAsString()));
+  v1::ReadRequest request = Request();
+  request.set_operator_id("ito");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_UNKNOWN_OPERATOR));
 }
 
 TEST_F(ReadingTest, ARequestThatCannotBeReadIsInvalidAndNobodysToRecord) {

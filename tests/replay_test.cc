@@ -166,7 +166,7 @@ TEST_F(ReplayTest, EveryLineOfASubmissionsHeadIsCovered) {
                             })),
             "tampered at 2");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.mutable_head()->pop_back(); })),
-            "corrupt at 2 head");
+            "corrupt at 2");
   EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.clear_head(); })), "tampered at 3");
 }
 
@@ -193,6 +193,35 @@ TEST_F(ReplayTest, ErasedContentIsErasedAndNotTampered) {
     EXPECT_TRUE(replay.Next(record).ok());
   }
   EXPECT_TRUE(replay.VerifyHeads().ok());
+}
+
+TEST(ReplayOfRotations, AHeadByTheOldKeyAfterTheRotationIsTampered) {
+  Prefecture p;
+  p.Found();
+  const SigningKey old = p.KeyOf(kMaebashi), next = SigningKey::Generate();
+  p.Notify(kMaebashi, {Birth(Person(1), kMaebashi)});
+  p.Submit(Prefecture::Registrar(), {p.Give(v1::KEY_USE_ISSUER, kMaebashi, next.public_key())});
+  p.KeyOf(kMaebashi) = next;
+  p.Answer(kMaebashi, p.Forge(kMaebashi, {Update(AddressChange(Person(1), 2, kMaebashi))}).Seal());
+  EXPECT_TRUE(p.Stop().ok());
+  auto records = p.Records();
+  ASSERT_EQ(records.size(), 6);
+  const auto follow = [&] {
+    LedgerReplay replay = p.NewReplay();
+    for (const std::string& record : records) {
+      if (auto entry = replay.Next(record); !entry.ok()) return entry.status().code();
+    }
+    return replay.VerifyHeads().code();
+  };
+  EXPECT_EQ(follow(), Code::kOk);
+  // The same head, signed by the key before.
+  v1::Entry entry;
+  v1::EntryLeaf leaf;
+  ASSERT_TRUE(entry.ParseFromString(records[5]) && leaf.ParseFromString(entry.leaf()));
+  leaf.set_head(SignTreeHead(ParseTreeHead(leaf.head()).value(), old));
+  entry.set_leaf(leaf.SerializeAsString());
+  records[5] = entry.SerializeAsString();
+  EXPECT_EQ(follow(), Code::kTampered);
 }
 
 TEST_F(ReplayTest, ContentOfTwoEntriesCannotBeExchanged) {

@@ -434,6 +434,111 @@ TEST_P(SequencerTest, EventsAboutOneSubjectAreSealedStepByStepUnderItsKeyAlsoAft
   }
 }
 
+// --- keys ----------------------------------------------------------------------------------------
+
+TEST_P(SequencerTest, AfterARotationOnlyTheIssuersNewKeySigns) {
+  const SigningKey next = SigningKey::Generate();
+  const Forgery old = P().Forge(kMaebashi, {Update(Birth(kHanako, kMaebashi))});
+  ExpectAdmitted(P().Submit(Prefecture::Registrar(), {P().Give(v1::KEY_USE_ISSUER, kMaebashi, next.public_key())}), 3, 3);
+  ExpectRefused(old, "0 head signature");
+  P().KeyOf(kMaebashi) = next;
+  ExpectAdmitted(P().Answer(kMaebashi, P().Forge(kMaebashi, {Update(Birth(kHanako, kMaebashi))}).Seal()), 4, 4);
+}
+
+TEST_P(SequencerTest, ARevokedIssuerIsRefusedUntilItIsGivenAnotherKey) {
+  P().Submit(Prefecture::Registrar(), {P().Revoke(v1::KEY_USE_ISSUER, kMaebashi)});
+  ExpectRefused(Birth(kHanako, kMaebashi), "0 head revoked");
+  const SigningKey next = SigningKey::Generate();
+  P().Submit(Prefecture::Registrar(),
+             {P().Give(v1::KEY_USE_ISSUER, kMaebashi, next.public_key(), v1::KEY_ACTION_ADD)});
+  ExpectRefused(Birth(kHanako, kMaebashi), "0 head signature");
+  P().KeyOf(kMaebashi) = next;
+  ExpectAdmitted(P().Answer(kMaebashi, P().Forge(kMaebashi, {Update(Birth(kHanako, kMaebashi))}).Seal()), 5, 5);
+}
+
+TEST_P(SequencerTest, ARotationSignsForItsWholeSubmissionAndNoFurther) {
+  const std::string registrar = Prefecture::Registrar();
+  const SigningKey next = SigningKey::Generate();
+  const DraftEvent rotation = P().Give(v1::KEY_USE_ISSUER, registrar, next.public_key());
+  // The registrar's own key, and an issuer more in the same breath.
+  ExpectAdmitted(P().Answer(registrar, P().Forge(registrar, {rotation, P().Registration("102032")}).Seal()), 3, 4);
+  ExpectRefused(P().Forge(registrar, {P().Registration("102041")}), "0 head signature");
+  P().KeyOf(registrar) = next;
+  ExpectAdmitted(P().Answer(registrar, P().Forge(registrar, {P().Registration("102041")}).Seal()), 5, 5);
+}
+
+TEST_P(SequencerTest, AnIssuersNextKeyIsUsedOnceTheLedgerHasIt) {
+  const SigningKey next = SigningKey::Generate();
+  SubmitterOptions o = P().SubmitterFor(kMaebashi);
+  o.next_key = next;
+  int taken = 0;
+  o.on_next_key = [&] { return ++taken, Status(); };
+  auto submitter = Submitter::Open(o).value();
+  ASSERT_EQ(submitter->Submit({Update(Birth(kHanako, kMaebashi))})->outcome(), OUTCOME_ADMITTED);
+  EXPECT_EQ(taken, 0);
+  P().Submit(Prefecture::Registrar(), {P().Give(v1::KEY_USE_ISSUER, kMaebashi, next.public_key())});
+  const auto receipt = submitter->Submit({Update(AddressChange(kHanako, 2, kMaebashi))});
+  EXPECT_EQ(receipt->outcome(), OUTCOME_ADMITTED) << ErrorsOf(*receipt);
+  EXPECT_EQ(taken, 1);
+}
+
+TEST_P(SequencerTest, TheLedgersKeysRotateUnderIssuersThatGoOnSending) {
+  P().Notify(kMaebashi, {Birth(kHanako, kMaebashi)});
+  for (int i = 0; i < 3; ++i) {
+    P().RotateIntake();
+    P().RotateSequencerKey();
+    if (i == 1) P().Restart();
+    EXPECT_EQ(P().Notify(kMaebashi, {AddressChange(kHanako, 2 + static_cast<std::uint32_t>(i), kMaebashi)}).outcome(),
+              OUTCOME_ADMITTED);
+  }
+  // One that was pinned before all of them follows the chain; what it sealed to the first key is still taken.
+  EXPECT_EQ(P().Notify(kTakasaki, {Birth(kTaro, kTakasaki)}).outcome(), OUTCOME_ADMITTED);
+}
+
+TEST_P(SequencerTest, WhatIsSealedToADestroyedKeyIsRefusedAndSealedAgain) {
+  P().Notify(kMaebashi, {Birth(kHanako, kMaebashi)});
+  const Forgery old = P().Forge(kTakasaki, {Update(Birth(kTaro, kTakasaki))});
+  P().RotateIntake();
+  const Key256 newest = P().held().intake.front().public_key;
+  EXPECT_FALSE(*P().sequencer().IntakeDrained(old.intake));
+  while (!*P().sequencer().IntakeDrained(newest)) {
+  }
+  P().held().intake.pop_back();
+  ASSERT_TRUE(P().sequencer().ReloadKeys().ok());
+  EXPECT_EQ(ErrorsOf(P().Answer(kTakasaki, old.Seal())), "0 body sealed");
+  EXPECT_EQ(P().Notify(kMaebashi, {AddressChange(kHanako, 2, kMaebashi)}).outcome(), OUTCOME_ADMITTED);
+}
+
+TEST_P(SequencerTest, AKeyOfTheLedgerThatTheNodeDoesNotHoldIsRefused) {
+  const std::string registrar = Prefecture::Registrar();
+  ExpectRefused(P().Forge(registrar, {P().Give(v1::KEY_USE_INTAKE, "", HpkeKeyPair::Generate().public_key)}),
+                "0 payload held");
+  ExpectRefused(P().Forge(registrar, {P().Give(v1::KEY_USE_SEQUENCER, "", SigningKey::Generate().public_key())}),
+                "0 payload held");
+}
+
+TEST_P(SequencerTest, AVoidHeadStaysVoidBehindAWelcomeAndARestart) {
+  const Forgery refused = P().Forge(kMaebashi, {Update(AddressChange(kHanako, 2, kMaebashi))});
+  ExpectRefused(refused, "0 resident_code unknown");
+  P().RotateSequencerKey();
+  EXPECT_TRUE(P().Stop().ok());
+  P().Start();
+  P().Notify(kTakasaki, {Birth(kHanako, kTakasaki)});  // it would break another rule by now
+  const v1::Receipt again = P().Answer(kMaebashi, refused.Seal());
+  EXPECT_EQ(ErrorsOf(again), "0 resident_code unknown");
+}
+
+TEST_P(SequencerTest, AnIssuerThatPinsANewerKeyPassesOverWhatWasBefore) {
+  P().RotateSequencerKey();
+  SubmitterOptions o = P().SubmitterFor(kMaebashi);
+  o.pin = {P().ledger_id(), P().held().intake.front().public_key, P().held().receipts.front().public_key()};
+  EXPECT_EQ(Submitter::Open(o).value()->Submit({Update(Birth(kHanako, kMaebashi))})->outcome(), OUTCOME_ADMITTED);
+  SubmitterOptions foreign = P().SubmitterFor(kTakasaki);
+  foreign.pin = {P().ledger_id(), P().held().intake.front().public_key, SigningKey::Generate().public_key()};
+  EXPECT_EQ(Submitter::Open(foreign).value()->Submit({Update(Birth(kTaro, kTakasaki))}).status().code(),
+            Code::kTampered);
+}
+
 // --- restarts ------------------------------------------------------------------------------------
 
 TEST_P(SequencerTest, AfterARestartItKnowsWhatItKnew) {

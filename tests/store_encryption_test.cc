@@ -161,6 +161,28 @@ TEST_F(StoreEncryption, AFileThatACrashLeftUnbegunIsEmpty) {
   }
 }
 
+TEST_F(StoreEncryption, AFileIsReadByItsDocumentedFormatAlone) {
+  options_.file_key->fill(7);
+  Open();
+  store_.reset();
+  // Of the documentation's example, with the counter block that was drawn.
+  std::string file = ReadFile(options_.path + "/CURRENT").value();
+  const Key256 cipher = HmacSha256(*options_.file_key, "daicho/store/1/cipher");
+  const Key256 check = HmacSha256(*options_.file_key, "daicho/store/1/check");
+  EXPECT_EQ(file.substr(0, 16), std::string_view("daicho-store-1\n\0", 16));
+  EXPECT_EQ(file.substr(32, 32), View(HmacSha256(check, file.substr(0, 32))));
+  EXPECT_EQ(file.substr(64, 4032), std::string(4032, '\0'));
+  const CounterBlock counter = ToArray<16>(file.substr(16, 16)).value();
+  CtrXor(cipher, counter, 4096, file.data() + 4096, file.size() - 4096);
+  EXPECT_EQ(file.substr(4096, 9), "MANIFEST-");
+
+  CounterBlock example;
+  for (std::uint8_t i = 0; i < 16; ++i) example[i] = i;
+  std::string content = "MANIFEST-000005\n";
+  CtrXor(cipher, example, 4096, content.data(), content.size());
+  EXPECT_EQ(ToHex(content), "f254d65dacdcc95446edaf17384c4f43");
+}
+
 TEST_F(StoreEncryption, EqualContentsUnderOneKeyAreNowhereEqual) {
   Open();
   store_.reset();

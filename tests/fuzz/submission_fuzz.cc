@@ -21,7 +21,7 @@ const HpkeKeyPair& Intake() {
 }
 
 PreparedSubmission Prepare(const std::string& record) {
-  PreparedSubmission out = PrepareSubmission(record, kIssuer, 10, kLedger, Intake());
+  PreparedSubmission out = PrepareSubmission(record, kIssuer, 10, kLedger, std::span(&Intake(), 1));
   CHECK(out.violations.size() <= kViolationsMax);
   for (const v1::Violation& violation : out.violations) {
     CHECK(!violation.rule().empty());

@@ -1,0 +1,58 @@
+#include "ledger/generation.h"
+
+#include <filesystem>
+#include <vector>
+
+#include "ledger/at_rest.h"
+#include "ledger/files.h"
+
+namespace daicho {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string PathOf(const std::string& dir, const KeyStore& keys) {
+  return dir + "/" + std::to_string(keys.erased_through().value());
+}
+
+Status Drop(const std::string& path) {
+  RETURN_IF_ERROR(DestroyStoreKey(path));
+  return Store::Destroy(path);
+}
+
+Result<Key256> FileKey(KeyHolder& at_rest, const std::string& path, std::string_view purpose) {
+  if (FileExists(path + ".key")) return OpenStoreKey(at_rest, path, purpose);
+  // A store without its key is what a crash left of one that was being dropped.
+  RETURN_IF_ERROR(Store::Destroy(path));
+  return CreateStoreKey(at_rest, path, purpose);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> OpenGeneration(StoreOptions options, const std::string& dir, const KeyStore& keys,
+                                              KeyHolder* at_rest, std::string_view purpose) {
+  RETURN_IF_ERROR(MakeDirectories(dir));
+  options.path = PathOf(dir, keys);
+  if (at_rest != nullptr) {
+    ASSIGN_OR_RETURN(options.file_key, FileKey(*at_rest, options.path, purpose));
+  }
+  return Store::Open(options);
+}
+
+Status DropGeneration(const std::string& dir, const KeyStore& keys) { return Drop(PathOf(dir, keys)); }
+
+Status DropOldGenerations(const std::string& dir, const KeyStore& keys) {
+  const std::string current = PathOf(dir, keys);
+  std::vector<std::string> others;
+  std::error_code error;
+  for (const auto& file : fs::directory_iterator(dir, error)) {
+    const std::string path = (fs::path(dir) / file.path().stem()).string();
+    if (path != current) others.push_back(path);
+  }
+  if (error == std::errc::no_such_file_or_directory) return {};
+  if (error) return Unavailable("reading " + dir + ": " + error.message());
+  for (const std::string& path : others) RETURN_IF_ERROR(Drop(path));
+  return {};
+}
+
+}  // namespace daicho

@@ -1,0 +1,28 @@
+// Generation: the store of a projection, bound to what the key store can still open. A projection may be
+// served only if it was built under the key store as it is now; when keys are erased its store is left aside,
+// built anew from the ledger, and the old one destroyed, file key first: nothing erased is left in files,
+// however the store had laid it out.
+//
+//   <dir>/<erased through>/        the store       <dir>/<erased through>.key    its file key (ledger/at_rest.h)
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "ledger/key_holder.h"
+#include "ledger/key_store.h"
+#include "ledger/store.h"
+
+namespace daicho {
+
+// Opens the store of `dir` that belongs to `keys`, or begins it. With a holder it is encrypted at rest; `purpose`
+// is bound into its file key. `options.path` and `.file_key` are filled in.
+Result<std::unique_ptr<Store>> OpenGeneration(StoreOptions options, const std::string& dir, const KeyStore& keys,
+                                              KeyHolder* at_rest, std::string_view purpose);
+// Destroys the one that belongs to `keys`; nothing when there is none. Requires: nobody has it open.
+Status DropGeneration(const std::string& dir, const KeyStore& keys);
+// Destroys all others. Requires: nobody has them open.
+Status DropOldGenerations(const std::string& dir, const KeyStore& keys);
+
+}  // namespace daicho
