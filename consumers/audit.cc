@@ -73,7 +73,7 @@ class Auditor {
     const auto kind = static_cast<std::size_t>(entry->header.kind());
     if (kind >= kinds_.size()) kinds_.resize(kind + 1);
     if (kinds_[kind]++ == 0) first_of_kind_[entry->header.kind()] = entry->position;
-    if (!record.key.empty() || !entry->leaf.keys().empty()) CheckKey(record.key, *entry);
+    CheckKey(record.key, *entry);
     if (prepared.erased || entry->header.kind() == v1::EVENT_KIND_ERASURE) {
       erasures_.Take(*entry, prepared.erased, replay_.registry());
     }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "events/topics.h"
 #include "ledger/files.h"
@@ -475,20 +476,28 @@ class ExportCheck {
 
   void CheckCheckpoints() {
     const auto newest = ReadFile(dir_ + "/checkpoint");
-    bool known = false, any = false;
+    bool known = false;
+    std::map<std::string, std::set<std::uint64_t>> of_size;  // numbers, by the name's size
     std::error_code error;
     for (const auto& file : fs::directory_iterator(dir_ + "/checkpoints", error)) {
-      any = true;
       const std::string name = file.path().filename();
       const auto note = ReadFile(file.path());
       known = known || (note.ok() && newest.ok() && *note == *newest);
       const auto head = ParseTreeHead(note.ok() ? *note : "");
+      if (name.size() > 21) {
+        of_size[name.substr(0, 21)].insert(std::strtoull(name.c_str() + 21, nullptr, 10));
+      }
       if (head.ok() && name.substr(0, 21) != fmt::format("{:020}-", head->size)) {
         Report(head->size, FindingKind::kExport, "checkpoints/" + name + " is of another size");
       }
     }
+    for (const auto& [size, numbers] : of_size) {
+      if (*numbers.rbegin() + 1 != numbers.size()) {
+        Report(0, FindingKind::kExport, "of checkpoints/" + size + "… one is missing");
+      }
+    }
     if (!newest.ok()) {
-      if (any) Report(size_, FindingKind::kExport, "checkpoint is missing");
+      if (!of_size.empty()) Report(size_, FindingKind::kExport, "checkpoint is missing");
       return;
     }
     const auto head = ParseTreeHead(*newest);
@@ -529,7 +538,7 @@ class ExportCheck {
 Result<ExportResult> Export(const ExportOptions& options) { return Exporter(options).Run(); }
 
 Result<std::unique_ptr<Log>> OpenExport(const std::string& dir, int prefecture) {
-  if (!FileExists(dir + "/ledger.pub.json")) return NotFound(dir + " holds no export");
+  if (!fs::is_directory(dir + "/tile")) return NotFound(dir + " holds no export");
   return std::unique_ptr<Log>(std::make_unique<ExportLog>(dir, prefecture));
 }
 

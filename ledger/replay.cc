@@ -113,6 +113,7 @@ Status LedgerReplay::TakeKeys() {
 }
 
 Status LedgerReplay::ApplyClear(const PreparedEntry& prepared) {
+  if (prepared.entry.parts.empty()) return {};  // an auditor's case: reported when it was prepared
   auto payload = OpenClearPart(prepared.entry.parts[0], prepared.header.commitments(0));
   if (!payload.ok()) return sink_ ? Status() : payload.status();  // reported when it was prepared
   if (prepared.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
