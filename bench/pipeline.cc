@@ -92,7 +92,7 @@ class Pipeline {
 
  private:
   Status Open() {
-    ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, ""));
+    ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, "", ""));
     RETURN_IF_ERROR(Found(home_, {}));
     NodeOptions options;
     options.roles = {"sequencer"};

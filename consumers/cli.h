@@ -44,6 +44,7 @@ void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
 void AddRecordCommands(Cli& cli);   // record
 void AddAuditCommands(Cli& cli);    // audit …, export
+void AddRetentionCommands(Cli& cli);  // retention plan, run; backup, restore
 void AddWitnessCommands(Cli& cli);  // witness, witness init, trust, serve
 
 // A node for one command: the running one over its socket, or one started for the purpose.

@@ -22,13 +22,14 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string roles = "sequencer,projector,records";
+  std::string roles = "sequencer,projector,records,notary,retention";
+  std::string listen, certificate, key, key_holder;
   int prefecture = 10;
   std::string issuer, public_key;
 };
 
 int Init(const Arguments& a) {
-  auto home = CreateHome(a.cli.home, a.prefecture, a.cli.log, a.cli.kafka_config);
+  auto home = CreateHome(a.cli.home, a.prefecture, a.cli.log, a.cli.kafka_config, a.key_holder);
   if (!home.ok()) return Fail(home.status());
   std::vector<Founder> founders;
   ordered_json keys = ordered_json::object();
@@ -97,12 +98,13 @@ int Serve(const Arguments& a) {
   options.roles.clear();
   std::istringstream names(a.roles);
   for (std::string role; std::getline(names, role, ',');) {
-    if (role != "sequencer" && role != "projector" && role != "records") {
-      return Fail(Invalid("roles: no such role: " + role));
-    }
+    if (!NodeOptions().roles.contains(role)) return Fail(Invalid("roles: no such role: " + role));
     options.roles.insert(role);
   }
   options.listen = options.roles.contains("records");
+  options.http = a.listen;
+  options.certificate_file = a.certificate;
+  options.key_file = a.key;
   Progress progress("projector");
   options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
   auto node = Node::Start(*home, options);
@@ -207,6 +209,7 @@ void AddNodeCommands(Cli& cli) {
   cli.TakesHome(init);
   cli.TakesLog(init);
   init->add_option("--prefecture", a->prefecture, "都道府県コード 1–47")->required()->check(CLI::Range(1, 47));
+  init->add_option("--key-holder", a->key_holder, "鍵を包むトークン（pkcs11: URI）。既定 HOME/holder のファイル");
 
   CLI::App* issuer = cli.Group("issuer", "発行者の管理");
   CLI::App* issuer_add = cli.Command(issuer, "add", "市町村を登録", [a] { return IssuerAdd(*a); });
@@ -216,7 +219,10 @@ void AddNodeCommands(Cli& cli) {
 
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
-  serve->add_option("--roles", a->roles, "sequencer,projector,records");
+  serve->add_option("--roles", a->roles, "sequencer,projector,records,notary,retention");
+  serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");
+  serve->add_option("--tls-cert", a->certificate, "TLS の証明書（PEM）。ループバック以外では必須");
+  serve->add_option("--tls-key", a->key, "その鍵（PEM）");
 
   cli.TakesHome(cli.Command(nullptr, "status", "位置、件数、照合値", [a] { return ShowStatus(*a); }));
   cli.TakesHome(cli.Command(nullptr, "rebuild", "記録ファイルを台帳から作り直す", [a] { return Rebuild(*a); }));

@@ -1,6 +1,5 @@
 // daicho witness: somebody else's end, who vouches that a ledger only grows.
 #include <fmt/format.h>
-
 #include <poll.h>
 
 #include "consumers/cli.h"
@@ -48,7 +47,8 @@ int WitnessServe(const Arguments& a) {
   options.handler = [&](const HttpRequest& request) { return (*witness)->Handle(request); };
   const auto server = HttpServer::Listen(std::move(options));
   if (!server.ok()) return Fail(server.status());
-  fmt::print(stderr, "daicho: witness {} listens on port {}\n", (*witness)->key().name, (*server)->port());
+  fmt::print(stderr, "daicho: witness {} listens on port {}\n", (*witness)->key().name,
+             (*server)->port());
   while (!StopRequested()) ::poll(nullptr, 0, 200);
   return 0;
 }
@@ -62,7 +62,8 @@ Result<std::string> OriginOf(const Arguments& a, const Witness& witness) {
 }
 
 int WitnessFollow(const Arguments& a) {
-  if (a.cli.home.empty() || a.cli.log.empty()) return Fail(Invalid("witness: --home and --log are needed"));
+  if (a.cli.home.empty() || a.cli.log.empty())
+    return Fail(Invalid("witness: --home and --log are needed"));
   const SystemClock clock;
   auto witness = Witness::Open(a.cli.home, clock);
   if (!witness.ok()) return Fail(witness.status());
@@ -105,11 +106,13 @@ void AddWitnessCommands(Cli& cli) {
   cli.TakesHome(init);
   init->add_option("--name", a->name, "鍵の名前")->required();
 
-  CLI::App* trust = cli.Command(witness, "trust", "証する台帳を加える", [a] { return WitnessTrust(*a); });
+  CLI::App* trust =
+      cli.Command(witness, "trust", "証する台帳を加える", [a] { return WitnessTrust(*a); });
   cli.TakesHome(trust);
   trust->add_option("--ledger", a->ledger_file, "都道府県の ledger.pub.json")->required();
 
-  CLI::App* serve = cli.Command(witness, "serve", "副署の求めに応える (C2SP tlog-witness)", [a] { return WitnessServe(*a); });
+  CLI::App* serve = cli.Command(witness, "serve", "副署の求めに応える (C2SP tlog-witness)",
+                                [a] { return WitnessServe(*a); });
   cli.TakesHome(serve);
   serve->add_option("--listen", a->listen, "アドレス:ポート");
   serve->add_option("--tls-cert", a->certificate, "TLS 証明書 (PEM)");

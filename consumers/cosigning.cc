@@ -17,7 +17,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kAnswerBytesMax = 64u << 10;
-constexpr std::size_t kOffersMax = 100'000;  // remembered while witnesses are away: a day, at one a second
+constexpr std::size_t kOffersMax =
+    100'000;  // remembered while witnesses are away: a day, at one a second
 
 struct Offered {
   std::uint64_t number = 0;  // 0: none
@@ -106,7 +107,8 @@ struct Cosigning::Impl {
     }
   }
 
-  // --- rounds; all require mutex -------------------------------------------------------------------
+  // --- rounds; all require mutex
+  // -------------------------------------------------------------------
 
   bool IsDue(const Asked& one, steady_clock::time_point now) const {
     return round.number != 0 && one.done != round.number && now >= one.not_before;
@@ -128,7 +130,8 @@ struct Cosigning::Impl {
     waiting.erase(waiting.begin(), waiting.upper_bound(cosigned_size));
   }
 
-  // --- one witness: its own thread -----------------------------------------------------------------
+  // --- one witness: its own thread
+  // -----------------------------------------------------------------
 
   void Follow(Asked& one) {
     std::unique_lock hold(mutex);
@@ -201,8 +204,8 @@ struct Cosigning::Impl {
     for (int attempt = 0; attempt < 2; ++attempt) {
       const std::uint64_t old_size = size.value_or(0);
       if (old_size > about.size) {
-        return Tampered("it has cosigned " + std::to_string(old_size) + " entries, more than the ledger's " +
-                        std::to_string(about.size));
+        return Tampered("it has cosigned " + std::to_string(old_size) +
+                        " entries, more than the ledger's " + std::to_string(about.size));
       }
       ASSIGN_OR_RETURN(const HttpResponse answer, Post(witness, old_size, about));
       if (answer.status == 200) return VerifiedLine(witness, about, answer.body);
@@ -235,8 +238,8 @@ struct Cosigning::Impl {
     return HttpCall(call);
   }
 
-  static Result<std::string> VerifiedLine(const WitnessPolicy::Witness& witness, const Offered& about,
-                                          const std::string& body) {
+  static Result<std::string> VerifiedLine(const WitnessPolicy::Witness& witness,
+                                          const Offered& about, const std::string& body) {
     const std::string joined = about.note + body;
     ASSIGN_OR_RETURN(const Note note, ParseNote(joined));
     const Status verified = VerifyCosignature(note, witness.key).status();
@@ -248,11 +251,12 @@ struct Cosigning::Impl {
   std::string Alarm(const State& state) const {
     std::string out;
     for (const auto& one : asked) {
-      if (one->contradicts) out += "証人 " + one->witness->name + " の回答が台帳と矛盾しています（" + one->error + "）。";
+      if (one->contradicts)
+        out +=
+            "証人 " + one->witness->name + " の回答が台帳と矛盾しています（" + one->error + "）。";
     }
-    const std::int64_t late = state.waiting_since
-                                  ? options.clock->Now().value() - state.waiting_since->value()
-                                  : 0;
+    const std::int64_t late =
+        state.waiting_since ? options.clock->Now().value() - state.waiting_since->value() : 0;
     if (late > options.deadline.count()) {
       out += "位置 " + std::to_string(state.cosigned_size) + " 以降は証人の副署が揃っていません（" +
              std::to_string(late / 1'000'000) + "秒経過）。";
@@ -290,7 +294,8 @@ Status Cosigning::Take(const std::string& text) {
   ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(text));
   ASSIGN_OR_RETURN(const auto cosigners, impl_->options.policy.Cosigners(note));
   const auto& logs = impl_->options.policy.logs();
-  if (std::none_of(logs.begin(), logs.end(), [&](const auto& log) { return VerifyNote(note, log.key).ok(); })) {
+  if (std::none_of(logs.begin(), logs.end(),
+                   [&](const auto& log) { return VerifyNote(note, log.key).ok(); })) {
     return Tampered("a checkpoint that no log of the policy has signed");
   }
   std::unique_lock hold(impl_->mutex);
@@ -314,7 +319,8 @@ Cosigning::State Cosigning::GetState() const {
   out.newest_size = impl_->newest.size;
   out.cosigned_size = impl_->cosigned_size;
   if (!impl_->waiting.empty()) out.waiting_since = impl_->waiting.begin()->second;
-  for (const auto& one : impl_->asked) out.witnesses.push_back({one->witness->name, one->size, one->error});
+  for (const auto& one : impl_->asked)
+    out.witnesses.push_back({one->witness->name, one->size, one->error});
   out.alarm = impl_->Alarm(out);
   return out;
 }

@@ -31,25 +31,25 @@ Status WriteSecret(const std::string& path, const Key256& key) {
   return WriteFileDurably(path, ToHex(View(key)) + "\n", 0600);
 }
 
+std::string Absolute(const std::string& log) {
+  if (!IsLocal(log)) return log;
+  return "local:" + std::filesystem::absolute(LocalDirectory(log)).lexically_normal().string();
+}
+
 Status WriteSettings(const Home& home) {
   std::ostringstream text;
   text << toml::table{{"prefecture", std::to_string(home.prefecture)},
                       {"ledger", ToHex(View(home.ledger))},
                       {"log", home.log},
-                      {"kafka_config", home.kafka_config}}
+                      {"kafka_config", home.kafka_config},
+                      {"key_holder", home.key_holder}}
        << "\n";
   return WriteFileDurably(home.Path("daicho.toml"), text.str(), 0644);
 }
 
 Status WritePublicPart(const Home& home) {
-  const nlohmann::ordered_json document = {
-      {"format", "daicho-ledger/1"},
-      {"prefecture", home.prefecture},
-      {"ledger", ToHex(View(home.ledger))},
-      {"registrar_public_key", ToHex(View(home.registrar.public_key()))},
-      {"sequencer_public_key", ToHex(View(home.receipts.public_key()))},
-      {"intake_public_key", ToHex(View(home.intake.public_key))}};
-  return WriteFileDurably(home.Path("ledger.pub.json"), document.dump(2) + "\n", 0644);
+  const LedgerPublic out{home.prefecture, home.ledger, home.registrar.public_key(), home.receipts.public_key(), home.intake.public_key};
+  return WriteFileDurably(home.Path("ledger.pub.json"), FormatLedgerPublic(out), 0644);
 }
 
 Result<std::vector<std::pair<std::string, std::string>>> ReadKafkaConfig(const std::string& path) {
@@ -87,6 +87,16 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
     if (!out.contains(name)) return Invalid(path + ": setting " + name + " is missing");
   }
   return out;
+}
+
+std::string FormatLedgerPublic(const LedgerPublic& ledger) {
+  const nlohmann::ordered_json document = {{"format", "daicho-ledger/1"},
+                                           {"prefecture", ledger.prefecture},
+                                           {"ledger", ToHex(View(ledger.ledger))},
+                                           {"registrar_public_key", ToHex(View(ledger.registrar))},
+                                           {"sequencer_public_key", ToHex(View(ledger.sequencer))},
+                                           {"intake_public_key", ToHex(View(ledger.intake))}};
+  return document.dump(2) + "\n";
 }
 
 Result<LedgerPublic> ReadLedgerPublic(const std::string& path) {
@@ -200,14 +210,13 @@ Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force) {
 }
 
 Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,
-                        const std::string& kafka_config) {
+                        const std::string& kafka_config, const std::string& key_holder) {
   Home home;
   home.dir = dir;
   home.prefecture = prefecture;
-  home.log = IsLocal(log)
-                 ? "local:" + std::filesystem::absolute(LocalDirectory(log)).lexically_normal().string()
-                 : log;
+  home.log = Absolute(log);
   home.kafka_config = kafka_config;
+  home.key_holder = key_holder;
   home.ledger = RandomArray<16>();
   home.registrar = SigningKey::Generate();
   home.records = SigningKey::Generate();
@@ -226,18 +235,29 @@ Result<Home> CreateHome(const std::string& dir, int prefecture, const std::strin
   return home;
 }
 
+Status MoveLog(Home& home, const std::string& log, const std::string& kafka_config) {
+  home.log = Absolute(log);
+  home.kafka_config = kafka_config;
+  return WriteSettings(home);
+}
+
+Result<std::unique_ptr<KeyHolder>> OpenHolder(const Home& home) {
+  return OpenKeyHolder(home.key_holder.empty() ? home.Path("holder") : home.key_holder);
+}
+
 Result<Home> OpenHome(const std::string& dir) {
   Home home;
   home.dir = dir;
   if (!FileExists(home.Path("daicho.toml"))) return NotFound(dir + " is no home; daicho init makes one");
   ASSIGN_OR_RETURN(auto settings, ReadSettings(home.Path("daicho.toml"),
-                                               {"prefecture", "ledger", "log", "kafka_config"}));
+                                               {"prefecture", "ledger", "log", "kafka_config", "key_holder"}));
   home.prefecture = std::atoi(settings["prefecture"].c_str());
   if (home.prefecture < 1 || home.prefecture > 47) return Invalid("daicho.toml: prefecture is 1 to 47");
   ASSIGN_OR_RETURN(const std::string ledger, FromHex(settings["ledger"]));
   ASSIGN_OR_RETURN(home.ledger, ToArray<16>(ledger));
   home.log = settings["log"];
   home.kafka_config = settings["kafka_config"];
+  home.key_holder = settings["key_holder"];
   ASSIGN_OR_RETURN(home.registrar, ReadSigningKey(home.Path("keys/registrar.key")));
   ASSIGN_OR_RETURN(home.records, ReadSigningKey(home.Path("keys/records.key")));
   ASSIGN_OR_RETURN(home.retention, ReadSigningKey(home.Path("keys/retention.key")));

@@ -6,7 +6,9 @@
 //   operators/*.key       private keys of the first operators, to be handed over to them
 //   ledger.pub.json       what gateways and auditors may know: ledger id and public keys
 //   outbox/<issuer>/      what the node's own roles have submitted (consumers/submitter.h)
-//   keystore/ sequencer/ record_file/      the stores
+//   keystore/ sequencer/ record_file/ notary/      the stores
+//   holder/               what wraps their keys, unless a token does
+//   backups.json          copies that were made, and until when they are kept
 //   node.sock             a running node listens here
 #pragma once
 
@@ -17,6 +19,7 @@
 
 #include "events/crypto.h"
 #include "events/event.h"
+#include "ledger/key_holder.h"
 #include "ledger/log.h"
 #include "ledger/sequencer.h"
 
@@ -29,6 +32,8 @@ struct LedgerPublic {
   Key256 registrar{}, sequencer{}, intake{};
   friend bool operator==(const LedgerPublic&, const LedgerPublic&) = default;
 };
+// The file's one text.
+std::string FormatLedgerPublic(const LedgerPublic& ledger);
 // Errors: kNotFound, kInvalid.
 Result<LedgerPublic> ReadLedgerPublic(const std::string& path);
 
@@ -38,6 +43,7 @@ struct Home {
   LedgerId ledger{};
   std::string log;           // "local:DIR" or "kafka://HOST:PORT[,…]"
   std::string kafka_config;  // file of librdkafka settings; empty: none
+  std::string key_holder;    // what wraps the data keys and the stores: a pkcs11 URI; empty: HOME/holder
   SigningKey registrar, records, retention, receipts;
   HpkeKeyPair intake;
 
@@ -47,7 +53,10 @@ struct Home {
 
 // A new home with fresh keys. Errors: kConflict when there is one already.
 Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,
-                        const std::string& kafka_config);
+                        const std::string& kafka_config, const std::string& key_holder);
+// From now on the ledger is there.
+Status MoveLog(Home& home, const std::string& log, const std::string& kafka_config);
+Result<std::unique_ptr<KeyHolder>> OpenHolder(const Home& home);
 // Errors: kNotFound, kInvalid with the setting's name.
 Result<Home> OpenHome(const std::string& dir);
 

@@ -93,13 +93,15 @@ HttpRequest ToRequest(http::request<http::string_body>&& message) {
   HttpRequest out;
   out.method = message.method() == http::verb::head ? "GET" : std::string(message.method_string());
   out.target = std::string(message.target());
-  for (const auto& field : message) out.headers[Lower(field.name_string())] = std::string(field.value());
+  for (const auto& field : message)
+    out.headers[Lower(field.name_string())] = std::string(field.value());
   out.body = std::move(message.body());
   return out;
 }
 
 http::response<http::string_body> ToMessage(HttpResponse&& response, unsigned version) {
-  http::response<http::string_body> out(http::int_to_status(static_cast<unsigned>(response.status)), version);
+  http::response<http::string_body> out(http::int_to_status(static_cast<unsigned>(response.status)),
+                                        version);
   out.set(http::field::content_type, response.content_type);
   for (const auto& [name, value] : response.headers) out.set(name, value);
   out.body() = std::move(response.body);
@@ -128,7 +130,9 @@ std::optional<HttpResponse> Refusal(error_code error) {
 
 struct HttpServer::Impl {
   explicit Impl(HttpServerOptions given)
-      : options(std::move(given)), acceptor(io), pool(std::max<std::size_t>(1, options.limits.workers)) {}
+      : options(std::move(given)),
+        acceptor(io),
+        pool(std::max<std::size_t>(1, options.limits.workers)) {}
 
   // One peer. `stream` is set while its connection is open.
   struct Connection {
@@ -176,7 +180,8 @@ struct HttpServer::Impl {
                          asio::ssl::context::no_tlsv1_1,
                      error);
     if (!error) tls->use_certificate_chain_file(options.certificate_file, error);
-    if (error) return Invalid("TLS certificate " + options.certificate_file + ": " + error.message());
+    if (error)
+      return Invalid("TLS certificate " + options.certificate_file + ": " + error.message());
     tls->use_private_key_file(options.key_file, asio::ssl::context::pem, error);
     if (error) return Invalid("TLS key " + options.key_file + ": " + error.message());
     return {};
@@ -277,7 +282,8 @@ struct HttpServer::Impl {
   template <typename Stream, typename Parser>
   awaitable<error_code> ReadRequest(Stream& stream, beast::flat_buffer& buffer, Parser& parser) {
     Lowest(stream).expires_after(options.limits.read_timeout);
-    auto [header_error, header_bytes] = co_await http::async_read_header(stream, buffer, parser, kAwait);
+    auto [header_error, header_bytes] =
+        co_await http::async_read_header(stream, buffer, parser, kAwait);
     if (header_error) co_return header_error;
     Lowest(stream).expires_after(options.limits.read_timeout);
     auto [error, bytes] = co_await http::async_read(stream, buffer, parser, kAwait);
@@ -292,7 +298,8 @@ struct HttpServer::Impl {
     const unsigned version = message.version();
     const HttpRequest request = ToRequest(std::move(message));
     HttpResponse response = co_await asio::co_spawn(pool, Handle(request), asio::use_awaitable);
-    co_return co_await Write(stream, ToMessage(std::move(response), version), head, keep && !stopping);
+    co_return co_await Write(stream, ToMessage(std::move(response), version), head,
+                             keep && !stopping);
   }
 
   awaitable<HttpResponse> Handle(const HttpRequest& request) {
@@ -304,7 +311,8 @@ struct HttpServer::Impl {
   }
 
   template <typename Stream>
-  awaitable<bool> Write(Stream& stream, http::response<http::string_body> message, bool head, bool keep) {
+  awaitable<bool> Write(Stream& stream, http::response<http::string_body> message, bool head,
+                        bool keep) {
     message.keep_alive(keep);
     http::response_serializer<http::string_body> serializer(message);
     Lowest(stream).expires_after(options.limits.write_timeout);
@@ -319,8 +327,8 @@ struct HttpServer::Impl {
     co_return !error && keep;
   }
 
-  // Reads on past what was refused: closing with bytes unread would reset the connection, and the peer
-  // could lose the answer.
+  // Reads on past what was refused: closing with bytes unread would reset the connection, and the
+  // peer could lose the answer.
   template <typename Stream>
   awaitable<void> Linger(Stream& stream) {
     Plain& lowest = Lowest(stream);
@@ -460,7 +468,8 @@ class Call {
     if (SSL_set_tlsext_host_name(stream.native_handle(), url_.host.c_str()) != 1) {
       co_return Invalid("the host's name is not fit for TLS");
     }
-    const auto [tls_error] = co_await stream.async_handshake(asio::ssl::stream_base::client, kAwait);
+    const auto [tls_error] =
+        co_await stream.async_handshake(asio::ssl::stream_base::client, kAwait);
     if (!tls_error) co_return Status();
     const long verified = SSL_get_verify_result(stream.native_handle());
     if (verified != X509_V_OK) {
@@ -475,7 +484,8 @@ class Call {
     auto request = Message();
     http::request_serializer<http::string_body> serializer(request);
     auto [write_error, written] = co_await http::async_write(stream, serializer, kAwait);
-    // A server that refuses early may have answered already: that answer is worth more than the error.
+    // A server that refuses early may have answered already: that answer is worth more than the
+    // error.
     beast::flat_buffer buffer(options_.response_bytes_max + (128u << 10));
     http::response_parser<http::string_body> parser;
     parser.header_limit(16u << 10);
@@ -495,7 +505,8 @@ class Call {
     out.method_string(options_.method);
     out.target(url_.target);
     const bool usual = url_.port == (url_.tls ? "443" : "80");
-    const std::string host = url_.host.find(':') == std::string::npos ? url_.host : "[" + url_.host + "]";
+    const std::string host =
+        url_.host.find(':') == std::string::npos ? url_.host : "[" + url_.host + "]";
     out.set(http::field::host, usual ? host : host + ":" + url_.port);
     out.set(http::field::user_agent, "daicho");
     out.keep_alive(false);

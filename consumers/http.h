@@ -1,9 +1,12 @@
-// HTTP/1.1 server and client, over TLS or, on loopback addresses only, in clear. The one door to Boost.
+// HTTP/1.1 server and client, over TLS or, on loopback addresses only, in clear. The one door to
+// Boost.
 //
-//   socket ─► I/O thread ─ reads a whole request, within limits ─► worker pool ─ handler ─► I/O thread ─ writes
+//   socket ─► I/O thread ─► worker pool ─► I/O thread
+//             reads a       runs the       writes
+//             request       handler
 //
-// A slow or silent peer costs a connection and no thread, until its time is over. Workers are as many as
-// handlers may run at once.
+// A slow or silent peer costs a connection and no thread, until its time is over. Workers are as
+// many as handlers may run at once.
 #pragma once
 
 #include <chrono>
@@ -46,14 +49,15 @@ struct HttpLimits {
 struct HttpServerOptions {
   std::string listen;  // "127.0.0.1:0", "[::1]:8443": an address, not a name; port 0 chooses one
   std::string certificate_file, key_file;  // PEM; both or neither
-  std::function<HttpResponse(const HttpRequest&)> handler;  // of any worker thread, at the same time
+  std::function<HttpResponse(const HttpRequest&)>
+      handler;  // of any worker thread, at the same time
   HttpLimits limits;
 };
 
 class HttpServer {
  public:
-  // Errors: kInvalid for a bad address or certificate, and for an address that is not loopback without
-  // TLS; kUnavailable when it cannot be bound.
+  // Errors: kInvalid for a bad address or certificate, and for an address that is not loopback
+  // without TLS; kUnavailable when it cannot be bound.
   static Result<std::unique_ptr<HttpServer>> Listen(HttpServerOptions options);
   // Takes no further request, lets those that were read whole be answered, then closes.
   ~HttpServer();

@@ -6,7 +6,10 @@
 #include <optional>
 #include <thread>
 
+#include "consumers/backup.h"
+#include "consumers/erasing.h"
 #include "consumers/node_socket.h"
+#include "consumers/publishing.h"
 #include "consumers/reading.h"
 #include "consumers/registry_json.h"
 #include "consumers/submitter.h"
@@ -15,7 +18,7 @@
 #include "ledger/files.h"
 #include "ledger/key_store.h"
 #include "ledger/sequencer.h"
-#include "projections/projector.h"
+#include "projections/live_projector.h"
 
 namespace daicho {
 namespace {
@@ -38,13 +41,17 @@ struct Node::Impl {
   Home home;
   NodeOptions options;
   SystemClock clock;
+  std::unique_ptr<KeyHolder> holder;
   std::unique_ptr<Log> log;
+  LocalLog* local_log = nullptr;  // the same, if it is one
   std::unique_ptr<KeyStore> keys;
   std::unique_ptr<Sequencer> sequencer;
-  std::unique_ptr<Projector> projector;
+  std::unique_ptr<LiveProjector> projector;
   std::unique_ptr<Reading> reading;
+  std::unique_ptr<Publishing> publishing;
+  std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
-  std::jthread sequencing, projecting;
+  std::jthread sequencing, retaining;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -54,12 +61,16 @@ struct Node::Impl {
   bool Has(const char* role) const { return options.roles.contains(role); }
 
   Status Start() {
+    ASSIGN_OR_RETURN(holder, OpenHolder(home));
     ASSIGN_OR_RETURN(log, OpenLog(home.log, home.kafka_config));
-    ASSIGN_OR_RETURN(keys, KeyStore::Open(home.Path("keystore"), Has("sequencer") ? KeyStore::Mode::kWrite
-                                                                                  : KeyStore::Mode::kRead));
+    local_log = dynamic_cast<LocalLog*>(log.get());
+    const auto mode = Has("sequencer") ? KeyStore::Mode::kWrite : KeyStore::Mode::kRead;
+    ASSIGN_OR_RETURN(keys, KeyStore::Open(home.Path("keystore"), mode, holder.get()));
     if (Has("sequencer")) RETURN_IF_ERROR(StartSequencer());
     if (Has("projector")) RETURN_IF_ERROR(StartProjector());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
+    if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
+    if (Has("retention")) RETURN_IF_ERROR(StartRetention());
     if (!options.listen) return {};
     const auto handle = [this](const node::Request& request) { return self->Answer(request); };
     ASSIGN_OR_RETURN(home_socket, SocketServer::Listen(home.Socket(), handle));
@@ -80,6 +91,7 @@ struct Node::Impl {
     o.state_dir = home.Path("sequencer");
     o.log = log.get();
     o.keys = keys.get();
+    o.at_rest = holder.get();
     o.clock = &clock;
     ASSIGN_OR_RETURN(sequencer, Sequencer::Open(std::move(o)));
     sequencing = std::jthread([this](std::stop_token stop) { Finish("sequencer", sequencer->Run(stop)); });
@@ -94,9 +106,11 @@ struct Node::Impl {
     o.dir = home.Path("record_file");
     o.log = log.get();
     o.keys = keys.get();
+    o.at_rest = holder.get();
     o.progress = options.progress;
-    ASSIGN_OR_RETURN(projector, Projector::Open(std::move(o)));
-    projecting = std::jthread([this](std::stop_token stop) { Finish("projector", projector->Run(stop)); });
+    ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
+                       Finish("projector", status);
+                     }));
     return {};
   }
 
@@ -104,11 +118,82 @@ struct Node::Impl {
     if (projector == nullptr) return Invalid("roles: records needs projector");
     ReadingOptions o;
     o.ledger = home.ledger;
-    o.projector = projector.get();
+    o.projector = [this] { return projector->get(); };
     o.clock = &clock;
     o.submit = [this](const DraftEvent& event) { return SubmitReading(event); };
     reading = std::make_unique<Reading>(std::move(o));
     return {};
+  }
+
+  Status StartPublishing() {
+    PublishingOptions o;
+    o.notary.prefecture = home.prefecture;
+    o.notary.ledger = home.ledger;
+    o.notary.registrar_public_key = home.registrar.public_key();
+    o.notary.key_of = [this](const Key256& public_key) -> Result<SigningKey> {
+      ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
+      for (const SigningKey& key : held.receipts) {
+        if (key.public_key() == public_key) return key;
+      }
+      return Denied("the node does not hold the ledger's key");
+    };
+    o.notary.dir = home.Path("notary");
+    o.notary.log = log.get();
+    o.notary.clock = &clock;
+    o.listen = options.http;
+    o.certificate_file = options.certificate_file;
+    o.key_file = options.key_file;
+    o.failed = [this](const Status& status) { Finish("notary", status); };
+    ASSIGN_OR_RETURN(publishing, Publishing::Start(std::move(o)));
+    return {};
+  }
+
+  Status StartRetention() {
+    if (projector == nullptr || sequencer == nullptr) return Invalid("roles: retention needs sequencer and projector");
+    ErasingOptions o;
+    o.ledger = home.ledger;
+    o.projector = projector.get();
+    o.keys = keys.get();
+    o.clock = &clock;
+    o.submit = [this](const std::vector<DraftEvent>& events) { return SubmitRetention(events); };
+    o.rotate_intake = [this] { return self->RotateKey(v1::KEY_USE_INTAKE, "消去に伴う更新"); };
+    o.backups = [this](Position erased_through) {
+      return BackupsBehind(home, erased_through, JapanDate(clock.Now()));
+    };
+    erasing = std::make_unique<Erasing>(std::move(o));
+    if (options.listen) retaining = std::jthread([this](std::stop_token stop) { Retain(stop); });
+    return {};
+  }
+
+  // Carries on what an earlier process had ordered, then once a day what the standing order asks for.
+  void Retain(std::stop_token stop) {
+    std::optional<Date> done;
+    bool carried_on = false;
+    while (!stop.stop_requested()) {
+      if (projector->get()->position() >= sequencer->position()) {
+        const Date today = JapanDate(clock.Now());
+        Status status = carried_on ? Status() : erasing->CarryOn();
+        carried_on |= status.ok();
+        if (status.ok() && done != today) {
+          status = erasing->RunStanding(today).status();
+          if (status.ok()) done = today;
+        }
+        if (!status.ok() && !status.retriable()) return Finish("retention", status);
+      }
+      for (int i = 0; i < 50 && !stop.stop_requested(); ++i) std::this_thread::sleep_for(milliseconds(20));
+    }
+  }
+
+  std::mutex retention_mutex;
+
+  Result<Position> SubmitRetention(const std::vector<DraftEvent>& events) {
+    const std::lock_guard lock(retention_mutex);
+    ASSIGN_OR_RETURN(auto submitter, Submitter::Open(OutboxOf("retention", home.retention)));
+    ASSIGN_OR_RETURN(const v1::Receipt receipt, submitter->Submit(events));
+    if (receipt.outcome() == v1::OUTCOME_REJECTED) {
+      return Invalid(receipt.violations_size() > 0 ? receipt.violations(0).message() : "rejected");
+    }
+    return Position(receipt.last_position());
   }
 
   Result<std::uint64_t> LedgerSize() {
@@ -138,7 +223,7 @@ struct Node::Impl {
     if (projector != nullptr) {
       for (const v1::KeyUse use : {v1::KEY_USE_SEQUENCER, v1::KEY_USE_INTAKE}) {
         if (!FileExists(NextKeyPath(home, use))) continue;
-        const auto current = projector->registry().CurrentKey(use, "");
+        const auto current = projector->get()->registry().CurrentKey(use, "");
         if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, use, current->key));
       }
     }
@@ -161,6 +246,8 @@ struct Node::Impl {
     o.pin = LedgerPin{home.ledger, home.intake.public_key, home.receipts.public_key()};
     o.log = log.get();
     o.clock = &clock;
+    // A restored home has no outbox: the ledger says what its roles have said.
+    if (projector != nullptr) o.tree = projector->get()->IssuerTree(o.issuer);
     return o;
   }
 
@@ -186,10 +273,11 @@ Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Node::~Node() {
   impl_->home_socket.reset();
   impl_->log_socket.reset();
-  for (std::jthread* role : {&impl_->sequencing, &impl_->projecting}) {
+  for (std::jthread* role : {&impl_->retaining, &impl_->sequencing}) {
     role->request_stop();
     if (role->joinable()) role->join();
   }
+  impl_->publishing.reset();
 }
 
 Result<std::unique_ptr<Node>> Node::Start(Home home, NodeOptions options) {
@@ -239,7 +327,39 @@ node::Response Node::Answer(const node::Request& request) {
       return Answered(RotateKey(static_cast<v1::KeyUse>(request.rotate_key().use()), request.rotate_key().reason()));
     case node::Request::kRegistry: {
       if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
-      response.set_json(RegistryJson(impl_->projector->registry()));
+      response.set_json(RegistryJson(impl_->projector->get()->registry()));
+      return response;
+    }
+    case node::Request::kPlanErasure: {
+      if (impl_->erasing == nullptr) return Answered(Unsupported("this node has no retention role"));
+      const auto today = ParseDate(request.plan_erasure().today());
+      if (!today) return Answered(Invalid("today: not a date"));
+      auto plans = impl_->erasing->Plan(*today);
+      if (!plans.ok()) return Answered(plans.status());
+      for (std::string& plan : *plans) response.add_blobs(std::move(plan));
+      return response;
+    }
+    case node::Request::kRunErasure: {
+      if (impl_->erasing == nullptr) return Answered(Unsupported("this node has no retention role"));
+      std::vector<v1::Erasure> orders;
+      for (const std::string& bytes : request.run_erasure().orders()) {
+        if (!orders.emplace_back().ParseFromString(bytes)) return Answered(Invalid("orders: cannot be decoded"));
+      }
+      auto json = impl_->erasing->Run(orders);
+      if (!json.ok()) return Answered(json.status());
+      response.set_json(std::move(*json));
+      return response;
+    }
+    case node::Request::kMakeBackup: {
+      BackupOptions options;
+      options.dir = request.make_backup().dir();
+      options.keep_days = request.make_backup().keep_days();
+      auto key = ToArray<32>(request.make_backup().key());
+      if (!key.ok()) return Answered(Invalid("key: 32 bytes"));
+      options.key = *key;
+      auto json = MakeBackup(impl_->home, *impl_->keys, impl_->local_log, impl_->clock, options);
+      if (!json.ok()) return Answered(json.status());
+      response.set_json(std::move(*json));
       return response;
     }
     default:
@@ -260,7 +380,7 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
     return Invalid(receipt.violations_size() > 0 ? receipt.violations(0).message() : "rejected");
   }
   if (impl_->projector != nullptr &&
-      !impl_->projector->WaitFor(Position(receipt.last_position() + 1), kVisibleWait)) {
+      !impl_->projector->get()->WaitFor(Position(receipt.last_position() + 1), kVisibleWait)) {
     return Unavailable("admitted, but not visible yet");
   }
   return {};
@@ -274,7 +394,7 @@ Status Node::RotateKey(v1::KeyUse use, const std::string& reason) {
     return Conflict("the intake key before this one is still waited for");
   }
   ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, use));
-  const Registry registry = impl_->projector->registry();
+  const Registry registry = impl_->projector->get()->registry();
   ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, ""));
   v1::KeyChanged change;
   change.set_use(use);
@@ -306,10 +426,11 @@ Result<std::string> Node::StatusJson() {
                           {"events", counters.events}};
   }
   if (impl_->projector != nullptr) {
-    const std::uint64_t position = impl_->projector->position().value();
+    const std::shared_ptr<const Projector> projector = impl_->projector->get();
+    const std::uint64_t position = projector->position().value();
     ordered_json file = {{"position", position}};
-    if (auto counts = impl_->projector->file().Counts(); counts.ok()) {
-      ASSIGN_OR_RETURN(const Digest digest, impl_->projector->file().ContentDigest());
+    if (auto counts = projector->file().Counts(); counts.ok()) {
+      ASSIGN_OR_RETURN(const Digest digest, projector->file().ContentDigest());
       file["residents"] = counts->residents;
       file["removed"] = counts->removed;
       file["versions"] = counts->versions;
@@ -317,11 +438,15 @@ Result<std::string> Node::StatusJson() {
       file["digest"] = ToHex(View(digest));
     }
     out["record_file"] = std::move(file);
-    const Registry registry = impl_->projector->registry();
-    out["issuers"] = registry.issuers().size();
+    out["issuers"] = projector->registry().issuers().size();
     roles["projector"] = {{"position", position}, {"lag", size > position ? size - position : 0}};
   }
   out["checkpoint"] = nullptr;
+  if (impl_->publishing != nullptr) {
+    out["checkpoint"] = ordered_json::parse(impl_->publishing->StatusJson());
+    roles["notary"] = {{"http_port", impl_->publishing->port()}};
+  }
+  out["keys"] = {{"epoch", impl_->keys->epoch()}, {"erased_through", impl_->keys->erased_through().value()}};
   out["roles"] = std::move(roles);
   return out.dump();
 }

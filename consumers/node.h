@@ -17,8 +17,10 @@
 namespace daicho {
 
 struct NodeOptions {
-  std::set<std::string> roles = {"sequencer", "projector", "records"};
+  std::set<std::string> roles = {"sequencer", "projector", "records", "notary", "retention"};
   bool listen = false;  // serve the sockets
+  // Of the notary: HTTP address and the certificate of its TLS; empty: none.
+  std::string http, certificate_file, key_file;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of the projector catching up
 };
 

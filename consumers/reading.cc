@@ -38,7 +38,7 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
     refusal = reason;
     return Denied(std::move(message));
   };
-  auto found = options_.projector->registry().FindOperator(request.operator_id());
+  auto found = options_.projector()->registry().FindOperator(request.operator_id());
   if (!found.ok()) return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: not registered");
   const TimeMicros now = options_.clock->Now();
   if (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until) {
@@ -70,8 +70,8 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
   return found;
 }
 
-Result<Reading::Found> Reading::Evaluate(const v1::ReadRequest& request, Position at, Date on) const {
-  const RecordFile& file = options_.projector->file();
+Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at,
+                                         Date on) const {
   const v1::SearchCondition& condition = request.condition();
   auto subject = [&]() -> Result<Subject> {
     if (!condition.resident_code().empty()) return file.FindByResidentCode(condition.resident_code(), at);
@@ -126,14 +126,15 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();
   if (admitted.ok()) {
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
-    const std::uint64_t applied = options_.projector->position().value();
+    const std::shared_ptr<const Projector> projector = options_.projector();
+    const std::uint64_t applied = projector->position().value();
     Position at(applied == 0 ? 0 : applied - 1);
     Status known;
     if (request.as_of_case() == v1::ReadRequest::kPosition) {
       if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
       at = Position(request.position());
     } else if (as_of) {
-      const Result<Position> end = options_.projector->file().AtEndOf(*as_of);
+      const Result<Position> end = projector->file().AtEndOf(*as_of);
       known = end.status();  // kNotFound: before the ledger
       at = end.ok() ? *end : Position(0);
       if (!on) on = as_of;
@@ -141,7 +142,7 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
     if (!on) on = JapanDate(options_.clock->Now());
     event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
-    found = known.ok() ? Evaluate(request, at, *on) : known;
+    found = known.ok() ? Evaluate(projector->file(), request, at, *on) : known;
     if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
   }
   if (found.ok()) event.set_result_count(found->count);

@@ -15,8 +15,8 @@ namespace daicho {
 
 struct ReadingOptions {
   LedgerId ledger{};
-  const Projector* projector = nullptr;  // borrowed, like the clock
-  const Clock* clock = nullptr;
+  std::function<std::shared_ptr<const Projector>()> projector;  // the one that serves
+  const Clock* clock = nullptr;  // borrowed
   // Returns once the event is in the ledger.
   std::function<Status(const DraftEvent&)> submit;
 };
@@ -39,7 +39,7 @@ class Reading {
   struct Found;
   Result<OperatorState> Admit(const v1::ReadRequest& request, const std::string& bytes,
                               const std::string& signature, v1::RefusalReason& refusal);
-  Result<Found> Evaluate(const v1::ReadRequest& request, Position at, Date on) const;
+  Result<Found> Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at, Date on) const;
 
   ReadingOptions options_;
   std::mutex mutex_;

@@ -46,6 +46,7 @@ struct Submitter::Impl {
     ledger = options.pin->ledger;
     intake = options.pin->intake;
     sequencer = options.pin->sequencer;
+    tree = options.tree;
     welcomed = true;
     return Save();
   }

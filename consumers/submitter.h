@@ -19,6 +19,7 @@
 
 #include "events/clock.h"
 #include "events/event.h"
+#include "events/merkle.h"
 #include "ledger/log.h"
 
 namespace daicho {
@@ -44,6 +45,8 @@ struct SubmitterOptions {
   // Without it the welcome in the receipt topic is trusted on first use. What is in the topic from before the
   // pinned sequencer key was in force is passed over.
   std::optional<LedgerPin> pin;
+  // With a pin, and without a state of its own: the issuer's tree as the ledger has it.
+  MerkleEdge tree = {};
   std::chrono::milliseconds receipt_wait{60'000};
   // Called with the tag given to Submit before the submission counts as settled; after a crash it may be
   // called again for the same receipt. May be empty.

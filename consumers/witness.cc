@@ -109,13 +109,15 @@ struct Witness::Impl {
   }
 
   Status LoadLog(const std::string& path) {
-    ASSIGN_OR_RETURN(auto settings, ReadSettings(path + "/log.toml", {"key", "ledger", "registrar"}));
+    ASSIGN_OR_RETURN(auto settings,
+                     ReadSettings(path + "/log.toml", {"key", "ledger", "registrar"}));
     Log log;
     ASSIGN_OR_RETURN(log.key, ParseNoteKey(settings["key"]));
     ASSIGN_OR_RETURN(log.ledger, FromHex(settings["ledger"]));
     if (log.ledger.size() != 16) return Invalid("log.toml: ledger is 16 bytes in hex");
     ASSIGN_OR_RETURN(log.registrar, ToKey(settings["registrar"], "log.toml: registrar"));
-    if (path != LogDir(log.key.name)) return Tampered("log.toml is of another origin than its directory");
+    if (path != LogDir(log.key.name))
+      return Tampered("log.toml is of another origin than its directory");
     log.root = MerkleEdge().Root();
     if (FileExists(path + "/checkpoint")) RETURN_IF_ERROR(LoadCheckpoint(path, log));
     const std::string origin = log.key.name;
@@ -139,8 +141,10 @@ struct Witness::Impl {
   }
 
   Status CheckPromises(const Log& log, const TreeHead& head) const {
-    if (head.ledger != log.ledger) return Tampered("ledger: another than the one pinned for this origin");
-    if (head.time < log.time) return Tampered("time: earlier than that of the checkpoint cosigned before");
+    if (head.ledger != log.ledger)
+      return Tampered("ledger: another than the one pinned for this origin");
+    if (head.time < log.time)
+      return Tampered("time: earlier than that of the checkpoint cosigned before");
     return {};
   }
 
@@ -170,17 +174,20 @@ struct Witness::Impl {
     const auto found = logs.find(std::string(checkpoint->origin));
     if (found == logs.end()) return Refuse(404, "origin: not a log that this witness knows");
     Log& log = found->second;
-    if (!VerifyNote(*note, log.key).ok()) return Refuse(403, "no signature verifies with the log's key");
+    if (!VerifyNote(*note, log.key).ok())
+      return Refuse(403, "no signature verifies with the log's key");
     auto head = ParseTreeHead(request->note);
     if (!head.ok()) return Refuse(400, head.status().message());
     if (request->old_size > head->size) return Refuse(400, "old: larger than the checkpoint");
     if (request->old_size != log.size) return Differs(log.size);
     if (head->size == log.size && head->root != log.root) return Differs(log.size);
-    if (const Status status = VerifyConsistency(log.size, log.root, head->size, head->root, request->proof);
+    if (const Status status =
+            VerifyConsistency(log.size, log.root, head->size, head->root, request->proof);
         !status.ok()) {
       return Refuse(422, status.message());
     }
-    if (const Status status = CheckPromises(log, *head); !status.ok()) return Refuse(422, status.message());
+    if (const Status status = CheckPromises(log, *head); !status.ok())
+      return Refuse(422, status.message());
     auto line = Keep(log, {*note, std::move(*head)}, request->note);
     if (!line.ok()) return Refuse(500, "the witness could not store its state");
     return {200, "text/plain; charset=utf-8", std::move(*line), {}};
@@ -215,7 +222,8 @@ Result<std::string> Witness::Create(const std::string& dir, const std::string& n
   if (FileExists(dir + "/witness.toml")) return Conflict(dir + " is a witness already");
   const SigningKey secret = SigningKey::Generate();
   ASSIGN_OR_RETURN(VerifyingKey verifier, VerifyingKey::From(secret.public_key()));
-  const std::string line = FormatNoteKey({name, NoteAlgorithm::kCosignatureV1, std::move(verifier)});
+  const std::string line =
+      FormatNoteKey({name, NoteAlgorithm::kCosignatureV1, std::move(verifier)});
   RETURN_IF_ERROR(MakeDirectories(dir + "/keys"));
   RETURN_IF_ERROR(MakeDirectories(dir + "/logs"));
   RETURN_IF_ERROR(WriteSigningKey(dir + "/keys/witness.key", secret));
@@ -225,13 +233,15 @@ Result<std::string> Witness::Create(const std::string& dir, const std::string& n
 }
 
 Result<std::unique_ptr<Witness>> Witness::Open(const std::string& dir, const Clock& clock) {
-  if (!FileExists(dir + "/witness.toml")) return NotFound(dir + " is no witness; daicho witness init makes one");
+  if (!FileExists(dir + "/witness.toml"))
+    return NotFound(dir + " is no witness; daicho witness init makes one");
   auto impl = std::make_unique<Impl>();
   impl->dir = dir;
   impl->clock = &clock;
   impl->lock = Descriptor(::open((dir + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (impl->lock.get() < 0) return ErrnoStatus("opening " + dir + "/lock");
-  if (::flock(impl->lock.get(), LOCK_EX | LOCK_NB) != 0) return Unavailable("another process has " + dir);
+  if (::flock(impl->lock.get(), LOCK_EX | LOCK_NB) != 0)
+    return Unavailable("another process has " + dir);
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/witness.toml", {"name"}));
   if (!IsNoteKeyName(settings["name"])) return Invalid("witness.toml: name is no key's name");
   ASSIGN_OR_RETURN(impl->secret, ReadSigningKey(dir + "/keys/witness.key"));
@@ -250,14 +260,17 @@ Status Witness::Trust(const std::string& ledger_public_file) {
                ? document[name].get<std::string>()
                : std::string();
   };
-  if (member("format") != "daicho-ledger/1") return Invalid(ledger_public_file + " is no daicho-ledger/1");
-  const bool numbered = document.contains("prefecture") && document["prefecture"].is_number_unsigned();
+  if (member("format") != "daicho-ledger/1")
+    return Invalid(ledger_public_file + " is no daicho-ledger/1");
+  const bool numbered =
+      document.contains("prefecture") && document["prefecture"].is_number_unsigned();
   const std::uint64_t prefecture = numbered ? document["prefecture"].get<std::uint64_t>() : 0;
   if (prefecture < 1 || prefecture > 47) return Invalid("prefecture: 1 to 47");
   Log log;
   ASSIGN_OR_RETURN(log.ledger, FromHex(member("ledger")));
   if (log.ledger.size() != 16) return Invalid("ledger: 16 bytes in hex");
-  ASSIGN_OR_RETURN(const Key256 public_key, ToKey(member("sequencer_public_key"), "sequencer_public_key"));
+  ASSIGN_OR_RETURN(const Key256 public_key,
+                   ToKey(member("sequencer_public_key"), "sequencer_public_key"));
   ASSIGN_OR_RETURN(log.registrar, ToKey(member("registrar_public_key"), "registrar_public_key"));
   log.key.name = LedgerOrigin(static_cast<int>(prefecture));
   ASSIGN_OR_RETURN(log.key.key, VerifyingKey::From(public_key));
@@ -266,16 +279,17 @@ Status Witness::Trust(const std::string& ledger_public_file) {
   const std::lock_guard hold(impl_->mutex);
   const std::string origin = log.key.name;
   if (const auto known = impl_->logs.find(origin); known != impl_->logs.end()) {
-    const bool same = known->second.ledger == log.ledger && known->second.registrar == log.registrar &&
+    const bool same = known->second.ledger == log.ledger &&
+                      known->second.registrar == log.registrar &&
                       known->second.key.key.bytes() == public_key;
     return same ? Status() : Conflict(origin + " is pinned with another key or ledger");
   }
   RETURN_IF_ERROR(MakeDirectories(impl_->LogDir(origin)));
-  RETURN_IF_ERROR(WriteFileDurably(
-      impl_->LogDir(origin) + "/log.toml",
-      "key = \"" + FormatNoteKey(log.key) + "\"\nledger = \"" + ToHex(log.ledger) + "\"\nregistrar = \"" +
-          ToHex(View(log.registrar)) + "\"\n",
-      0644));
+  RETURN_IF_ERROR(WriteFileDurably(impl_->LogDir(origin) + "/log.toml",
+                                   "key = \"" + FormatNoteKey(log.key) + "\"\nledger = \"" +
+                                       ToHex(log.ledger) + "\"\nregistrar = \"" +
+                                       ToHex(View(log.registrar)) + "\"\n",
+                                   0644));
   impl_->logs[origin] = std::move(log);
   return {};
 }
@@ -287,7 +301,8 @@ HttpResponse Witness::Handle(const HttpRequest& request) {
     return impl_->Add(request.body);
   }
   if (request.method != "GET") return Refuse(405, "only add-checkpoint takes a POST");
-  if (path == "/") return {200, "text/plain; charset=utf-8", impl_->Info(), {{"Cache-Control", "no-cache"}}};
+  if (path == "/")
+    return {200, "text/plain; charset=utf-8", impl_->Info(), {{"Cache-Control", "no-cache"}}};
   constexpr std::string_view kNewest = "/checkpoint";
   if (path.size() > kNewest.size() + 1 && path.ends_with(kNewest)) {
     return impl_->Newest(std::string_view(path).substr(1, path.size() - 1 - kNewest.size()));
@@ -304,7 +319,8 @@ Result<std::string> Witness::CosignAs(std::string_view text, const Continues& co
   if (found == impl_->logs.end()) return NotFound("origin: not a log that this witness knows");
   Log& log = found->second;
   RETURN_IF_ERROR(VerifyNote(read.note, log.key));
-  if (read.head.size < log.size) return Conflict("the checkpoint is older than the one cosigned before");
+  if (read.head.size < log.size)
+    return Conflict("the checkpoint is older than the one cosigned before");
   RETURN_IF_ERROR(continues(log.size, log.root));
   RETURN_IF_ERROR(impl_->CheckPromises(log, read.head));
   RETURN_IF_ERROR(impl_->Keep(log, read, text).status());

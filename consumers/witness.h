@@ -1,13 +1,14 @@
-// Witness: somebody other than the prefecture who vouches that a ledger only ever grows. It keeps, of each
-// log that it knows, the newest checkpoint that it has cosigned, and cosigns another only when its tree
-// continues that one: two histories of one size cannot both carry its cosignature.
+// Witness: somebody other than the prefecture who vouches that a ledger only ever grows. It keeps,
+// of each log that it knows, the newest checkpoint that it has cosigned, and cosigns another only
+// when its tree continues that one: two histories of one size cannot both carry its cosignature.
 //
 //   W/witness.toml                 name
 //   W/keys/witness.key             private key
 //   W/witness.pub                  public key, as the policy's "witness" line wants it
 //   W/lock                         one process at a time
-//   W/logs/<SHA-256 of origin>/    log.toml     what is pinned for this origin: key, ledger, registrar
-//                                  checkpoint   newest cosigned note; written before the answer leaves
+//   W/logs/<SHA-256 of origin>/
+//     log.toml                     what is pinned for this origin: key, ledger, registrar
+//     checkpoint                   newest cosigned note; synced before the answer leaves
 //
 // It speaks C2SP tlog-witness. Any thread.
 #pragma once
@@ -29,25 +30,26 @@ inline constexpr std::size_t kAddCheckpointBytesMax = kSignedHeadBytesMax + (8u 
 
 class Witness {
  public:
-  // A new home with a fresh key. Returns the public key line. Errors: kInvalid for a name that cannot be
-  // a key's, kConflict when there is a witness already.
+  // A new home with a fresh key. Returns the public key line. Errors: kInvalid for a name that
+  // cannot be a key's, kConflict when there is a witness already.
   static Result<std::string> Create(const std::string& dir, const std::string& name);
-  // `clock` is borrowed. Errors: kNotFound, kInvalid, kCorrupt, kTampered for a state that its own keys
-  // did not sign; kUnavailable when another process has it.
+  // `clock` is borrowed. Errors: kNotFound, kInvalid, kCorrupt, kTampered for a state that its own
+  // keys did not sign; kUnavailable when another process has it.
   static Result<std::unique_ptr<Witness>> Open(const std::string& dir, const Clock& clock);
   ~Witness();
   Witness(const Witness&) = delete;
 
   // Pins a log by the ledger's public file (ledger.pub.json). Harmless when it is known just so.
-  // Durable: when it returns. Errors: kInvalid; kConflict when its origin is known with another key or ledger.
+  // Durable: when it returns. Errors: kInvalid; kConflict when its origin is known with another key
+  // or ledger.
   Status Trust(const std::string& ledger_public_file);
 
   // POST /add-checkpoint, GET / and GET /<SHA-256 of origin>/checkpoint.
   HttpResponse Handle(const HttpRequest& request);
 
   // For a witness that computes the tree itself: cosigns a head of the log that continues, by
-  // `continues(old size, old root)`, what was cosigned before. Returns the note with this witness's line.
-  // Errors: as a Status what Handle would answer, and those of `continues`.
+  // `continues(old size, old root)`, what was cosigned before. Returns the note with this witness's
+  // line. Errors: as a Status what Handle would answer, and those of `continues`.
   using Continues = std::function<Status(std::uint64_t old_size, const Digest& old_root)>;
   Result<std::string> CosignAs(std::string_view note, const Continues& continues);
 
@@ -58,9 +60,9 @@ class Witness {
     std::string ledger;  // 16 bytes
     Key256 registrar{};  // whose key the ledger begins with
     std::uint64_t size = 0;
-    Digest root{};       // of the empty tree at first
+    Digest root{};  // of the empty tree at first
     TimeMicros time;
-    std::string note;    // empty at first
+    std::string note;  // empty at first
   };
   Result<Log> Find(const std::string& origin) const;
   std::vector<std::string> Origins() const;

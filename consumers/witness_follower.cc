@@ -24,7 +24,11 @@ Result<int> PrefectureOf(const std::string& origin) {
 
 struct WitnessFollower::Impl {
   Impl(Witness& for_whom, Log& in, Witness::Log found, const LedgerId& ledger, Topics names)
-      : witness(for_whom), log(in), pinned(std::move(found)), topics(names), replay(ledger, pinned.registrar) {}
+      : witness(for_whom),
+        log(in),
+        pinned(std::move(found)),
+        topics(names),
+        replay(ledger, pinned.registrar) {}
 
   Witness& witness;
   Log& log;
@@ -44,15 +48,18 @@ struct WitnessFollower::Impl {
     return checkpoints->Assign(topics.Checkpoint(), heads.first).status();
   }
 
-  // The newest head of the log among what has come. Others may write to the topic: theirs are passed over.
+  // The newest head of the log among what has come. Others may write to the topic: theirs are
+  // passed over.
   Status Look(milliseconds wait) {
     for (;;) {
-      ASSIGN_OR_RETURN(auto records, checkpoints->Poll(kPollRecords, newest.empty() ? wait : milliseconds(0)));
+      ASSIGN_OR_RETURN(auto records,
+                       checkpoints->Poll(kPollRecords, newest.empty() ? wait : milliseconds(0)));
       if (records.empty()) return {};
       for (Received& record : records) {
         const auto note = ParseNote(record.value);
         // The same text comes again with cosignatures, ours among them.
-        if (!note.ok() || note->text == cosigned_text || !VerifyNote(*note, pinned.key).ok()) continue;
+        if (!note.ok() || note->text == cosigned_text || !VerifyNote(*note, pinned.key).ok())
+          continue;
         newest = std::move(record.value);
       }
     }
@@ -63,8 +70,9 @@ struct WitnessFollower::Impl {
     while (replay.next_position().value() < size) {
       // No further than the checkpoint: its root is that of this size.
       const std::uint64_t missing = size - replay.next_position().value();
-      ASSIGN_OR_RETURN(const auto records,
-                       entries->Poll(std::min<std::uint64_t>(missing, kPollRecords), milliseconds(100)));
+      ASSIGN_OR_RETURN(
+          const auto records,
+          entries->Poll(std::min<std::uint64_t>(missing, kPollRecords), milliseconds(100)));
       if (records.empty() && entries->Next(0) >= bounds.end) {
         return Tampered("the ledger has " + std::to_string(replay.next_position().value()) +
                         " entries, its checkpoint says " + std::to_string(size));
@@ -96,19 +104,23 @@ Result<std::unique_ptr<WitnessFollower>> WitnessFollower::Open(Witness& witness,
   return std::unique_ptr<WitnessFollower>(new WitnessFollower(std::move(impl)));
 }
 
-Result<bool> WitnessFollower::Step(milliseconds wait, const std::function<void(std::uint64_t)>& read) {
+Result<bool> WitnessFollower::Step(milliseconds wait,
+                                   const std::function<void(std::uint64_t)>& read) {
   RETURN_IF_ERROR(impl_->Look(wait));
   if (impl_->newest.empty()) return false;
   ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(impl_->newest));
   const MerkleEdge& tree = impl_->replay.tree();
-  if (head.size < tree.size()) return Tampered("the ledger's newest checkpoint is shorter than one before");
+  if (head.size < tree.size())
+    return Tampered("the ledger's newest checkpoint is shorter than one before");
   RETURN_IF_ERROR(impl_->ReadTo(head.size, read));
   if (head.root != tree.Root()) {
-    return Tampered("the checkpoint of " + std::to_string(head.size) + " entries has another root than they give");
+    return Tampered("the checkpoint of " + std::to_string(head.size) +
+                    " entries has another root than they give");
   }
   // What was cosigned before this process began was compared when the tree passed its size.
   const auto continues = [&](std::uint64_t old_size, const Digest&) {
-    return old_size <= tree.size() ? Status() : Tampered("the ledger is shorter than what was cosigned");
+    return old_size <= tree.size() ? Status()
+                                   : Tampered("the ledger is shorter than what was cosigned");
   };
   ASSIGN_OR_RETURN(const std::string cosigned, impl_->witness.CosignAs(impl_->newest, continues));
   RETURN_IF_ERROR(impl_->log.Append(impl_->topics.Checkpoint(), {"", cosigned, {}}));

@@ -68,7 +68,7 @@ Status WriteFileDurably(const std::string& path, std::string_view content, unsig
     if (::fdatasync(file.get()) != 0) return ErrnoStatus("syncing " + beside);
   }
   if (::rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus("renaming " + beside);
-  return SyncDirectory(std::filesystem::path(path).parent_path().string());
+  return SyncDirectory(std::filesystem::absolute(path).parent_path().string());
 }
 
 Status RemoveFile(const std::string& path) {

@@ -131,6 +131,7 @@ class LocalLog::Core {
   Status Append(std::span<const TopicRecord> records, const Writer* writer);
   Result<std::uint64_t> RaiseEpoch(const std::string& writer);
   std::uint64_t End(const Topic& topic);
+  Status Snapshot(const std::string& dir) { return store_->Snapshot(dir); }
   // Waits until `ready`, called under the lock, is true or `wait` has passed.
   void WaitForRecords(std::chrono::milliseconds wait, const std::function<bool()>& ready);
   // Appends to `out` the records of `topic` in [from, end).
@@ -464,5 +465,7 @@ Result<Received> LocalLog::ReadLast(const std::string& topic) {
   RETURN_IF_ERROR(core_->Read(*found, end - 1, end, 1, &bytes, &last));
   return std::move(last.front());
 }
+
+Status LocalLog::Snapshot(const std::string& dir) { return core_->Snapshot(dir); }
 
 }  // namespace daicho

@@ -23,6 +23,8 @@ class LocalLog : public Log {
   Result<std::unique_ptr<LogReader>> OpenReader() override;
   Result<Bounds> GetBounds(const std::string& topic) override;
   Result<Received> ReadLast(const std::string& topic) override;
+  // A copy of all that was appended so far in another directory, which Open takes.
+  Status Snapshot(const std::string& dir);
 
  private:
   class Core;

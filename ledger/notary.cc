@@ -91,6 +91,7 @@ struct Notary::Impl {
   mutable std::condition_variable published;
   std::map<std::uint64_t, std::string> notes;  // guarded by mutex: the newest ones stored
   std::uint64_t newest = 0;                    // guarded by mutex: size of the newest one published
+  Registry registry;                           // guarded by mutex: as stored
 
   std::uint64_t size() const { return replay.next_position().value(); }
 
@@ -155,6 +156,7 @@ struct Notary::Impl {
     RETURN_IF_ERROR(it.status());
     const std::lock_guard lock(mutex);
     notes = std::move(loaded);
+    registry = replay.registry();
     return {};
   }
 
@@ -185,9 +187,8 @@ struct Notary::Impl {
 
   // The ledger's key that signs at that size: the one that holds for the entry that comes next.
   Result<VerifyingKey> KeyAt(std::uint64_t of_size) const {
-    const Registry& registry = replay.registry();
     ASSIGN_OR_RETURN(const KeySpan span,
-                     registry.KeyAt(v1::KEY_USE_SEQUENCER, "", Position(of_size)));
+                     replay.registry().KeyAt(v1::KEY_USE_SEQUENCER, "", Position(of_size)));
     ASSIGN_OR_RETURN(const Key256 bytes, ToArray<32>(span.key));
     return VerifyingKey::From(bytes);
   }
@@ -224,6 +225,8 @@ struct Notary::Impl {
     RETURN_IF_ERROR(store->Write(batch, sync));
     batch.Clear();
     pending = 0;
+    const std::lock_guard lock(mutex);
+    registry = replay.registry();
     return {};
   }
 
@@ -349,7 +352,7 @@ struct Notary::Impl {
     const std::uint64_t own = head ? head->size : 0;
     const bool begun = head && !checkpoint(own).ok();  // stored to be signed, and not signed
     // The key may have changed since: then nobody has seen that head, and a larger one follows.
-    if (begun && own > known) return MaySign(own) ? Publish(*head) : Status();
+    if (begun && own > known) return KeyFor(own).ok() ? Publish(*head) : Status();
     if (known > own || begun) RETURN_IF_ERROR(Adopt(on_topic.rbegin()->second));
     return head ? PublishAgain(on_topic) : Status();
   }
@@ -378,13 +381,13 @@ struct Notary::Impl {
 
   // --- signing
 
-  bool MaySign(std::uint64_t of_size) const {
-    const auto holding = KeyAt(of_size);
-    return holding.ok() && holding->bytes() == options.key.public_key();
+  Result<SigningKey> KeyFor(std::uint64_t of_size) const {
+    ASSIGN_OR_RETURN(const VerifyingKey holding, KeyAt(of_size));
+    return options.key_of(holding.bytes());
   }
 
   Status Sign() {
-    if (!MaySign(size())) return Denied("the notary's key is not the ledger's at this size");
+    RETURN_IF_ERROR(KeyFor(size()).status());  // before anything is stored that it would not sign
     ASSIGN_OR_RETURN(const Digest root, writer->Root(std::string(kLedgerTree)));
     if (root != replay.tree().Root()) return Corrupt("the tiles disagree with the entries");
     TimeMicros time = std::max(options.clock->Now(), replay.last_admitted_at());
@@ -400,7 +403,8 @@ struct Notary::Impl {
   // Requires: the head is stored, and synced.
   Status Publish(const TreeHead& stored) {
     const std::lock_guard lock(publishing);
-    ASSIGN_OR_RETURN(const std::string note, TrySignTreeHead(stored, options.key));
+    ASSIGN_OR_RETURN(const SigningKey key, KeyFor(stored.size));
+    ASSIGN_OR_RETURN(const std::string note, TrySignTreeHead(stored, key));
     StoreBatch signed_note;
     RETURN_IF_ERROR(StoreNote(signed_note, stored.size, note));
     RETURN_IF_ERROR(options.log->Append(topics.Checkpoint(), {"", note, {}}));
@@ -533,6 +537,11 @@ bool Notary::WaitFor(std::uint64_t size, milliseconds wait) const {
 
 Status Notary::AddCosignature(std::uint64_t size, const NoteKey& witness, std::string_view line) {
   return impl_->AddCosignature(size, witness, line);
+}
+
+Registry Notary::registry() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->registry;
 }
 
 const TreeStore& Notary::trees() const { return *impl_->trees; }

@@ -33,7 +33,9 @@ struct NotaryOptions {
   int prefecture = 0;
   LedgerId ledger{};
   Key256 registrar_public_key{};
-  SigningKey key;  // the ledger's
+  // The ledger's private key of that public key: which one signs is the ledger's to say. Errors: kDenied for
+  // one that the node has not.
+  std::function<Result<SigningKey>(const Key256& public_key)> key_of;
   std::string dir;
   std::optional<Key256> file_key;  // at rest, as StoreOptions
   // Borrowed, both.
@@ -75,6 +77,8 @@ class Notary {
   // witness or the checkpoint has no room for it.
   Status AddCosignature(std::uint64_t size, const NoteKey& witness, std::string_view line);
 
+  // The administration as of what is stored: keys, rules, the witness policy.
+  Registry registry() const;
   // For proofs and tiles; it may be ahead of the newest checkpoint.
   const TreeStore& trees() const;
   // The newest signed head in the ledger of that issuer; it covers all of the issuer's events.

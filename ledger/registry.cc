@@ -99,7 +99,7 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position 
   RETURN_IF_ERROR(ApplyChecked(kind, payload, at));
   std::string row;
   AppendU32(row, static_cast<std::uint32_t>(kind));
-  // Of a schema and an erasure only what the registry keeps: erasure: run(16) ‖ chunk(4), completed: run(16).
+  // Of a schema and an erasure only what the registry keeps: the name, the run.
   if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
     ASSIGN_OR_RETURN(const auto schema, ParsePayload<v1::SchemaRegistered>(payload));
     row += schema.name();
@@ -107,7 +107,6 @@ Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position 
     ASSIGN_OR_RETURN(const auto erasure, ParsePayload<v1::Erasure>(payload));
     ASSIGN_OR_RETURN(const auto plan, ParsePayload<v1::ErasurePlan>(erasure.plan()));
     row += plan.run();
-    AppendU32(row, plan.chunk());
   } else if (kind == v1::EVENT_KIND_ERASURE_COMPLETED) {
     ASSIGN_OR_RETURN(const auto done, ParsePayload<v1::ErasureCompleted>(payload));
     row += done.run();
@@ -125,9 +124,8 @@ Status Registry::Restore(Position at, std::string_view row) {
   if (kind == v1::EVENT_KIND_SCHEMA_REGISTERED) {
     schemas_.insert(payload);
   } else if (kind == v1::EVENT_KIND_ERASURE) {
-    if (payload.size() != kRunBytes + 4) return Corrupt("stored registry: an erasure has the wrong size");
-    open_runs_[payload.substr(0, kRunBytes)] = ReadU32(std::string_view(payload).substr(kRunBytes)) + 1;
-    erasures_.push_back(at);
+    if (payload.size() != kRunBytes) return Corrupt("stored registry: an erasure has the wrong size");
+    TakeErasure(payload, at);
   } else if (kind == v1::EVENT_KIND_ERASURE_COMPLETED) {
     open_runs_.erase(payload);
   } else if (kind == v1::EVENT_KIND_POLICY_SET) {
@@ -351,7 +349,7 @@ Status Registry::Erase(const std::string& payload, Position at) {
   if (plan.ledger() != ledger_.ledger()) return Invalid("plan.ledger: of another ledger");
   if (plan.run().size() != kRunBytes) return Invalid("plan.run: 16 bytes");
   const auto begun = open_runs_.find(plan.run());
-  if (plan.chunk() >= plan.chunk_count() || plan.chunk() != (begun == open_runs_.end() ? 0 : begun->second)) {
+  if (plan.chunk() >= plan.chunk_count() || plan.chunk() != (begun == open_runs_.end() ? 0 : begun->second.chunks)) {
     return Invalid("plan.chunk: not the next of its run");
   }
   if (!ParseDate(plan.judged_on())) return Invalid("plan.judged_on: not a date");
@@ -373,9 +371,15 @@ Status Registry::Erase(const std::string& payload, Position at) {
              !erasure.consents().empty()) {
     return Invalid("standing_order: not the one in force");
   }
-  open_runs_[plan.run()] = plan.chunk() + 1;
-  erasures_.push_back(at);
+  TakeErasure(plan.run(), at);
   return {};
+}
+
+void Registry::TakeErasure(const std::string& run, Position at) {
+  ErasureRun& open = open_runs_[run];
+  ++open.chunks;
+  open.last = at;
+  erasures_.push_back(at);
 }
 
 Status Registry::CompleteErasure(const std::string& payload, Position at) {

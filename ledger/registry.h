@@ -44,6 +44,11 @@ struct PolicyInForce {
   v1::PolicyRules rules;
 };
 
+struct ErasureRun {
+  std::uint32_t chunks = 0;  // ordered so far
+  Position last;             // of these
+};
+
 // What the signed bytes of a consent and of a key change begin with.
 inline constexpr std::string_view kConsentTag = "daicho/consent/1\n";
 inline constexpr std::string_view kKeyChangeTag = "daicho/key/1\n";
@@ -80,6 +85,8 @@ class Registry {
   const PolicyInForce* policy() const { return policy_ ? &*policy_ : nullptr; }
   // Positions of all erasures, ascending.
   const std::vector<Position>& erasures() const { return erasures_; }
+  // Runs of erasures, by name, that were ordered and of which nobody has said yet that they are completed.
+  const std::map<std::string, ErasureRun>& open_runs() const { return open_runs_; }
 
   // What Apply learnt, by position, for whoever stores the registry; cleared by the caller. Restore takes
   // such rows back, in ascending order of positions.
@@ -99,6 +106,7 @@ class Registry {
   Status SetPolicy(const std::string& payload, Position at);
   Status RegisterSchema(const std::string& payload);
   Status Erase(const std::string& payload, Position at);
+  void TakeErasure(const std::string& run, Position at);
   Status CompleteErasure(const std::string& payload, Position at);
 
   // Two operators, of two persons, who may consent and did, to what has that digest.
@@ -122,7 +130,7 @@ class Registry {
   std::map<KeyName, std::vector<KeySpan>> keys_;
   std::optional<PolicyInForce> policy_;
   std::vector<Position> erasures_;
-  std::map<std::string, std::uint32_t> open_runs_;  // erasure run → chunks ordered so far
+  std::map<std::string, ErasureRun> open_runs_;
   std::map<Position, std::string> unsaved_;
 };
 

@@ -327,6 +327,7 @@ bool Projector::WaitFor(Position position, milliseconds wait) const {
 
 const RecordFile& Projector::file() const { return *impl_->file; }
 Store& Projector::store() { return *impl_->store; }
+const Store& Projector::store() const { return *impl_->store; }
 
 Registry Projector::registry() const {
   const std::lock_guard lock(impl_->mutex);

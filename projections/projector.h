@@ -53,6 +53,7 @@ class Projector {
   bool WaitFor(Position position, std::chrono::milliseconds wait) const;
   const RecordFile& file() const;
   Store& store();
+  const Store& store() const;
   // The administration's state as of position(). Any thread.
   Registry registry() const;
   MerkleEdge IssuerTree(const std::string& issuer) const;

@@ -619,12 +619,7 @@ class ExportTest : public ::testing::Test {
   ExportTest() {
     World& world = World::Get();
     const std::string pinned = directory_ / "ledger.pub.json";
-    const auto hex = [](const Key256& key) { return ToHex(View(key)); };
-    std::ofstream(pinned) << "{\n  \"format\": \"daicho-ledger/1\",\n  \"prefecture\": 10,\n  \"ledger\": \""
-                          << ToHex(View(world.public_part.ledger)) << "\",\n  \"registrar_public_key\": \""
-                          << hex(world.public_part.registrar) << "\",\n  \"sequencer_public_key\": \""
-                          << hex(world.public_part.sequencer) << "\",\n  \"intake_public_key\": \""
-                          << hex(world.public_part.intake) << "\"\n}\n";
+    std::ofstream(pinned) << FormatLedgerPublic(world.public_part);
     options_.prefecture = 10;
     options_.public_part = pinned;
     options_.to = directory_ / "export";

@@ -1,6 +1,6 @@
-// Cosigning against real witnesses on loopback, and against servers that answer wrongly. Method: a witness's
-// server can be stopped and started again on its port; what is accepted and what the state tells is awaited,
-// with back-off cut down to a millisecond. The clock is simulated.
+// Cosigning against real witnesses on loopback, and against servers that answer wrongly. Method: a
+// witness's server can be stopped and started again on its port; what is accepted and what the
+// state tells is awaited, with back-off cut down to a millisecond. The clock is simulated.
 #include "consumers/cosigning.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,9 @@ class CosigningTest : public ::testing::Test {
     out.witness = std::move(Witness::Open(dir, clock_).value());
     EXPECT_TRUE(WriteFileDurably(directory_ / "pub", ledger_.PublicFile()).ok());
     EXPECT_TRUE(out.witness->Trust(directory_ / "pub").ok());
-    Serve(out, [witness = out.witness.get()](const HttpRequest& request) { return witness->Handle(request); });
+    Serve(out, [witness = out.witness.get()](const HttpRequest& request) {
+      return witness->Handle(request);
+    });
     return out;
   }
   void Serve(Served& one, std::function<HttpResponse(const HttpRequest&)> handler) {
@@ -52,11 +54,14 @@ class CosigningTest : public ::testing::Test {
   void Start(const std::string& quorum, const std::string& cosigned = "") {
     std::string policy = "log " + FormatNoteKey(ledger_.note_key()) + "\n";
     for (const auto& [name, one] : witnesses_) {
-      policy += "witness " + name + " " + one.vkey + " http://127.0.0.1:" + std::to_string(one.port) + "/\n";
+      policy += "witness " + name + " " + one.vkey +
+                " http://127.0.0.1:" + std::to_string(one.port) + "/\n";
     }
     CosigningOptions options;
     options.policy = WitnessPolicy::Parse(policy + quorum).value();
-    options.prove = [](std::uint64_t from, std::uint64_t to) { return ConsistencyProof(from, to, SignedLedger::Nodes()); };
+    options.prove = [](std::uint64_t from, std::uint64_t to) {
+      return ConsistencyProof(from, to, SignedLedger::Nodes());
+    };
     options.accept = [this](std::uint64_t size, const NoteKey& witness, const std::string& line) {
       const std::lock_guard hold(mutex_);
       std::string& note = accepted_[size];
@@ -97,7 +102,8 @@ class CosigningTest : public ::testing::Test {
     }
   }
   Cosigning::State AwaitError(const std::string& text) {
-    return Await([&](const auto& s) { return s.witnesses.at(0).error.find(text) != std::string::npos; });
+    return Await(
+        [&](const auto& s) { return s.witnesses.at(0).error.find(text) != std::string::npos; });
   }
 
   TemporaryDirectory directory_;
@@ -142,7 +148,10 @@ TEST_F(CosigningTest, ALostWitnessKeepsNoOneWaitingAndCatchesUp) {
 
 TEST_F(CosigningTest, ASecondNodeLearnsTheWitnessesSizes) {
   Served& a = AddWitness("a");
-  ASSERT_EQ(a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(7))}).status, 200);
+  ASSERT_EQ(
+      a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(7))})
+          .status,
+      200);
   Start("quorum a\n");
   Offer(20);
   Published(20, {"a"});
@@ -174,7 +183,10 @@ TEST_F(CosigningTest, TellsSinceWhenAnAppendWaitsAndAlarmsAfterTheDeadline) {
 
 TEST_F(CosigningTest, AWitnessOfAnotherHistoryIsAnAlarm) {
   Served& a = AddWitness("a");
-  ASSERT_EQ(a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(5, 3))}).status, 200);
+  ASSERT_EQ(
+      a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(5, 3))})
+          .status,
+      200);
   Start("quorum a\n");
   Offer(5);
   EXPECT_NE(AwaitError("another history of 5 entries").alarm.find("矛盾"), std::string::npos);
@@ -184,10 +196,14 @@ TEST_F(CosigningTest, AWitnessOfAnotherHistoryIsAnAlarm) {
 
 TEST_F(CosigningTest, AWitnessThatHasSeenMoreIsAnAlarm) {
   Served& a = AddWitness("a");
-  ASSERT_EQ(a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(9))}).status, 200);
+  ASSERT_EQ(
+      a.witness->Handle({"POST", "/add-checkpoint", {}, AddCheckpointBody(0, {}, ledger_.At(9))})
+          .status,
+      200);
   Start("quorum a\n");
   Offer(5);
-  EXPECT_NE(AwaitError("cosigned 9 entries, more than the ledger's 5").alarm.find("矛盾"), std::string::npos);
+  EXPECT_NE(AwaitError("cosigned 9 entries, more than the ledger's 5").alarm.find("矛盾"),
+            std::string::npos);
 }
 
 TEST_F(CosigningTest, BelievesNoAnswerUnverified) {
@@ -196,7 +212,8 @@ TEST_F(CosigningTest, BelievesNoAnswerUnverified) {
   const auto answer = [&](HttpResponse response) {
     Serve(a, [response](const HttpRequest&) { return response; });
   };
-  answer({200, "text/plain", Cosign(ledger_.At(5), "witness/a", stranger, clock_.Now()).value(), {}});
+  answer(
+      {200, "text/plain", Cosign(ledger_.At(5), "witness/a", stranger, clock_.Now()).value(), {}});
   Start("quorum a\n");
   Offer(5);
   AwaitError("its answer");

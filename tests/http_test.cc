@@ -1,6 +1,7 @@
-// HTTP server and client. Method: a server answers with what it was asked; the client under test and bare
-// sockets, which say what no client would, talk to it. Peers that keep silent do so under short time
-// limits; nothing is timed. The TLS certificate is made by the openssl command for each run.
+// HTTP server and client. Method: a server answers with what it was asked; the client under test
+// and bare sockets, which say what no client would, talk to it. Peers that keep silent do so under
+// short time limits; nothing is timed. The TLS certificate is made by the openssl command for each
+// run.
 #include "consumers/http.h"
 
 #include <arpa/inet.h>
@@ -65,7 +66,10 @@ class Peer {  // a socket that says anything
 class HttpTest : public ::testing::Test {
  protected:
   static HttpResponse Echo(const HttpRequest& request) {
-    return {200, "text/plain", request.method + " " + request.target + " " + request.body, {{"X-Told", "yes"}}};
+    return {200,
+            "text/plain",
+            request.method + " " + request.target + " " + request.body,
+            {{"X-Told", "yes"}}};
   }
   HttpServer& Serve(HttpLimits limits = {}) {
     options_.listen = "127.0.0.1:0";
@@ -90,7 +94,9 @@ class HttpTest : public ::testing::Test {
     peer.Say(request);
     return peer.HearAll();
   }
-  static std::string StatusLine(const std::string& answer) { return answer.substr(0, answer.find('\r')); }
+  static std::string StatusLine(const std::string& answer) {
+    return answer.substr(0, answer.find('\r'));
+  }
 
   HttpServerOptions options_;
   std::unique_ptr<HttpServer> server_;
@@ -103,7 +109,8 @@ TEST_F(HttpTest, ACallIsAnsweredWithWhatTheHandlerSaid) {
   EXPECT_EQ(got->status, 200);
   EXPECT_EQ(got->content_type, "text/plain");
   EXPECT_EQ(got->body, "POST /a?b=1 hello");
-  EXPECT_NE(std::find(got->headers.begin(), got->headers.end(), std::pair<std::string, std::string>("x-told", "yes")),
+  EXPECT_NE(std::find(got->headers.begin(), got->headers.end(),
+                      std::pair<std::string, std::string>("x-told", "yes")),
             got->headers.end());
 }
 
@@ -124,7 +131,8 @@ TEST_F(HttpTest, AConnectionServesManyRequestsInOrder) {
     peer.Say("GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n");
     EXPECT_EQ(StatusLine(peer.HearUntil(end)), "HTTP/1.1 200 OK");
   }
-  peer.Say("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  peer.Say(
+      "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   const std::string both = peer.HearAll();
   EXPECT_LT(both.find("GET /a "), both.find("GET /b "));
   EXPECT_NE(both.find("GET /b "), std::string::npos);
@@ -133,8 +141,9 @@ TEST_F(HttpTest, AConnectionServesManyRequestsInOrder) {
 TEST_F(HttpTest, WhatIsNoHttpIsRefused) {
   Serve();
   for (const char* request :
-       {"hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+       {"hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     EXPECT_EQ(StatusLine(Told(request)), "HTTP/1.1 400 Bad Request") << request;
   }
@@ -153,8 +162,11 @@ TEST_F(HttpTest, ABodyAboveTheLimitIsRefusedWhetherAnnouncedOrNot) {
   HttpLimits limits;
   limits.body_bytes_max = 1'000;
   Serve(limits);
-  EXPECT_EQ(HttpCall({.url = Url("/"), .method = "POST", .body = std::string(1'000, 'x')})->status, 200);
-  EXPECT_EQ(HttpCall({.url = Url("/"), .method = "POST", .body = std::string(2'000'000, 'x')})->status, 413);
+  EXPECT_EQ(HttpCall({.url = Url("/"), .method = "POST", .body = std::string(1'000, 'x')})->status,
+            200);
+  EXPECT_EQ(
+      HttpCall({.url = Url("/"), .method = "POST", .body = std::string(2'000'000, 'x')})->status,
+      413);
   std::string chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 101; ++i) chunked += "a\r\n0123456789\r\n";
   EXPECT_EQ(StatusLine(Told(chunked)), "HTTP/1.1 413 Payload Too Large");
@@ -224,7 +236,9 @@ TEST_F(HttpTest, StoppingAnswersWhatWasAskedAndClosesTheIdle) {
 }
 
 TEST_F(HttpTest, AHandlersExceptionIsAnAnswerOf500) {
-  options_.handler = [](const HttpRequest&) -> HttpResponse { return {200, "", std::string().at(1) + std::string(), {}}; };
+  options_.handler = [](const HttpRequest&) -> HttpResponse {
+    return {200, "", std::string().at(1) + std::string(), {}};
+  };
   Serve();
   EXPECT_EQ(HttpCall({.url = Url("/")})->status, 500);
 }
@@ -236,7 +250,8 @@ TEST_F(HttpTest, PlaintextIsForLoopbackOnly) {
     const auto server = HttpServer::Listen(options_);
     ASSERT_FALSE(server.ok()) << address;
     EXPECT_EQ(server.status().code(), Code::kInvalid);
-    EXPECT_NE(server.status().message().find("plaintext is for loopback addresses only"), std::string::npos);
+    EXPECT_NE(server.status().message().find("plaintext is for loopback addresses only"),
+              std::string::npos);
   }
   const auto call = HttpCall({.url = "http://192.0.2.1/"});
   EXPECT_EQ(call.status().code(), Code::kInvalid);
@@ -244,12 +259,14 @@ TEST_F(HttpTest, PlaintextIsForLoopbackOnly) {
 }
 
 TEST_F(HttpTest, AddressesAndUrlsThatBreakARuleAreInvalid) {
-  for (const char* address : {"", "127.0.0.1", ":80", "localhost:80", "127.0.0.1:99999", "127.0.0.1:x", "[::1]80"}) {
+  for (const char* address :
+       {"", "127.0.0.1", ":80", "localhost:80", "127.0.0.1:99999", "127.0.0.1:x", "[::1]80"}) {
     options_.listen = address;
     EXPECT_EQ(HttpServer::Listen(options_).status().code(), Code::kInvalid) << address;
   }
-  for (const char* url : {"", "ftp://127.0.0.1/", "http://", "http://127.0.0.1:0x/", "http://a@127.0.0.1/",
-                          "http://127.0.0.1/ /", "http://127.0.0.1/\r\nX: y", "http://[::1/"}) {
+  for (const char* url :
+       {"", "ftp://127.0.0.1/", "http://", "http://127.0.0.1:0x/", "http://a@127.0.0.1/",
+        "http://127.0.0.1/ /", "http://127.0.0.1/\r\nX: y", "http://[::1/"}) {
     EXPECT_EQ(HttpCall({.url = url}).status().code(), Code::kInvalid) << url;
   }
 }
@@ -279,7 +296,8 @@ class Listener {  // accepts into the backlog and never answers
     const Descriptor peer(::accept(fd_.get(), nullptr, nullptr));
     char request[4096];
     EXPECT_GT(::recv(peer.get(), request, sizeof(request), 0), 0);
-    EXPECT_EQ(::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
   }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
 
@@ -292,7 +310,8 @@ TEST(HttpClient, GivesUpOnAServerThatKeepsSilent) {
   Listener silent;
   const auto got = HttpCall({.url = silent.url(), .timeout = milliseconds(50)});
   EXPECT_EQ(got.status().code(), Code::kUnavailable);
-  EXPECT_NE(got.status().message().find("no answer in time"), std::string::npos) << got.status().message();
+  EXPECT_NE(got.status().message().find("no answer in time"), std::string::npos)
+      << got.status().message();
 }
 
 TEST(HttpClient, RefusesAnAnswerThatIsTooLargeOrNoHttp) {
@@ -311,7 +330,9 @@ TEST(HttpClient, RefusesAnAnswerThatIsTooLargeOrNoHttp) {
 
 TEST(HttpClient, NobodyListeningIsUnavailable) {
   std::string url;
-  { url = Listener().url(); }
+  {
+    url = Listener().url();
+  }
   EXPECT_EQ(HttpCall({.url = url}).status().code(), Code::kUnavailable);
 }
 
@@ -330,8 +351,10 @@ class HttpTlsTest : public HttpTest {
   void TearDown() override { std::filesystem::remove_all(dir_); }
   void Certificate(const std::string& name, const std::string& host) {
     const std::string command =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test -addext "
-        "subjectAltName=" + host + " -keyout " + dir_ + "/" + name + ".key -out " + dir_ + "/" + name + ".pem";
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj "
+        "/CN=test -addext "
+        "subjectAltName=" +
+        host + " -keyout " + dir_ + "/" + name + ".key -out " + dir_ + "/" + name + ".pem";
     ASSERT_EQ(std::system((command + " >" + dir_ + "/openssl.txt 2>&1").c_str()), 0);
   }
   std::string dir_;
@@ -347,15 +370,18 @@ TEST_F(HttpTlsTest, ACallIsAnsweredWhenTheCertificateVerifies) {
 TEST_F(HttpTlsTest, ACertificateThatDoesNotVerifyIsDenied) {
   Serve();
   EXPECT_EQ(HttpCall({.url = Url("/")}).status().code(), Code::kDenied);
-  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/other.pem"}).status().code(), Code::kDenied);
-  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/none.pem"}).status().code(), Code::kInvalid);
+  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/other.pem"}).status().code(),
+            Code::kDenied);
+  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/none.pem"}).status().code(),
+            Code::kInvalid);
 }
 
 TEST_F(HttpTlsTest, ACertificateOfAnotherHostIsDenied) {
   options_.certificate_file = dir_ + "/other.pem";
   options_.key_file = dir_ + "/other.key";
   Serve();
-  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/other.pem"}).status().code(), Code::kDenied);
+  EXPECT_EQ(HttpCall({.url = Url("/"), .ca_file = dir_ + "/other.pem"}).status().code(),
+            Code::kDenied);
 }
 
 TEST_F(HttpTlsTest, EveryAddressMayBeServedOverTls) {

@@ -50,12 +50,17 @@ class NotaryTest : public ::testing::Test {
 
   static std::string Topic() { return Topics{Prefecture::kNumber}.Checkpoint(); }
 
+  static std::function<Result<SigningKey>(const Key256&)> Only(const SigningKey& key) {
+    return [key](const Key256& wanted) -> Result<SigningKey> {
+      return wanted == key.public_key() ? Result<SigningKey>(key) : Denied("no such key");
+    };
+  }
   NotaryOptions Options() {
     NotaryOptions o;
     o.prefecture = Prefecture::kNumber;
     o.ledger = prefecture_.ledger_id();
     o.registrar_public_key = prefecture_.registrar_key().public_key();
-    o.key = prefecture_.ledger_key();
+    o.key_of = Only(prefecture_.ledger_key());
     o.dir = prefecture_.Path(dir_);
     o.log = log_ != nullptr ? log_ : &prefecture_.log();
     o.clock = &prefecture_.clock();
@@ -271,7 +276,7 @@ TEST_F(NotaryTest, ACheckpointOfAnotherLedgerPrefectureOrKeyIsRefused) {
 
 TEST_F(NotaryTest, AKeyThatIsNotTheLedgersSignsNothing) {
   NotaryOptions options = Options();
-  options.key = SigningKey::Generate();
+  options.key_of = [](const Key256&) -> Result<SigningKey> { return Denied("no such key"); };
   notary_ = Notary::Open(options).value();
   EXPECT_EQ(notary_->CatchUp().code(), Code::kDenied);
   EXPECT_TRUE(Published().empty());
@@ -319,12 +324,12 @@ TEST_F(NotaryTest, ATokenOutOfReachIsAskedForTheSameSignatureLater) {
   int failures = 1;
   std::vector<std::string> asked;
   NotaryOptions options = Options();
-  options.key = SigningKey::External(options.key.public_key(),
-                                     [&](std::string_view text) -> Result<std::string> {
-                                       asked.emplace_back(text);
-                                       if (failures-- > 0) return Unavailable("token");
-                                       return prefecture_.ledger_key().Sign(text);
-                                     });
+  options.key_of = Only(SigningKey::External(prefecture_.ledger_key().public_key(),
+                                             [&](std::string_view text) -> Result<std::string> {
+                                               asked.emplace_back(text);
+                                               if (failures-- > 0) return Unavailable("token");
+                                               return prefecture_.ledger_key().Sign(text);
+                                             }));
   notary_ = Notary::Open(options).value();
   EXPECT_EQ(notary_->CatchUp().code(), Code::kUnavailable);
   EXPECT_EQ(notary_->checkpoint(), "");

@@ -36,7 +36,7 @@ class ReadingTest : public ::testing::Test {
     projector_ = Projector::Open(std::move(o)).value();
     EXPECT_TRUE(projector_->CatchUp().ok());
     reading_ = std::make_unique<Reading>(ReadingOptions{
-        p_.ledger_id(), projector_.get(), &p_.clock(), [this, records](const DraftEvent& event) {
+        p_.ledger_id(), [this] { return std::shared_ptr<const Projector>(projector_); }, &p_.clock(), [this, records](const DraftEvent& event) {
           if (!ledger_answers_) return Unavailable("no sequencer");
           const v1::Receipt receipt = p_.Submit(records, {event});
           EXPECT_EQ(receipt.outcome(), v1::OUTCOME_ADMITTED) << ErrorsOf(receipt);
@@ -111,7 +111,7 @@ class ReadingTest : public ::testing::Test {
   Prefecture p_;
   const Person hanako_{1};
   std::map<std::string, SigningKey> keys_;
-  std::unique_ptr<Projector> projector_;
+  std::shared_ptr<Projector> projector_;
   std::unique_ptr<Reading> reading_;
   bool ledger_answers_ = true;
   std::uint64_t size_ = 10;  // entries

@@ -1,4 +1,5 @@
-// A ledger's tree and the checkpoints its key signs, for tests: leaves are made up, histories can be split.
+// A ledger's tree and the checkpoints its key signs, for tests: leaves are made up, histories can
+// be split.
 #pragma once
 
 #include <string>
@@ -16,14 +17,15 @@ class SignedLedger {
   static constexpr std::int64_t kStart = 1'795'000'000'000'000;
   const SigningKey& key() const { return key_; }
   NoteKey note_key() const {
-    return {LedgerOrigin(10), NoteAlgorithm::kEd25519, VerifyingKey::From(key_.public_key()).value()};
+    return {LedgerOrigin(10), NoteAlgorithm::kEd25519,
+            VerifyingKey::From(key_.public_key()).value()};
   }
   std::string ledger_hex() const { return "6f2c00112233445566778899aabbccdd"; }
   // As a node's home has it.
   std::string PublicFile() const {
     return "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" + ledger_hex() +
-           "\",\"registrar_public_key\":\"" + ToHex(View(key_.public_key())) + "\",\"sequencer_public_key\":\"" +
-           ToHex(View(key_.public_key())) + "\"}";
+           "\",\"registrar_public_key\":\"" + ToHex(View(key_.public_key())) +
+           "\",\"sequencer_public_key\":\"" + ToHex(View(key_.public_key())) + "\"}";
   }
 
   // Entries up to `size`; those from `split` on are of another history.
@@ -35,7 +37,9 @@ class SignedLedger {
     return NodeHash(Node(level - 1, 2 * index, split), Node(level - 1, 2 * index + 1, split));
   }
   static NodeSource Nodes(std::uint64_t split = ~0ull) {
-    return [split](int level, std::uint64_t index) -> Result<Digest> { return Node(level, index, split); };
+    return [split](int level, std::uint64_t index) -> Result<Digest> {
+      return Node(level, index, split);
+    };
   }
 
   TreeHead Head(std::uint64_t size, std::uint64_t split = ~0ull) const {
@@ -48,7 +52,9 @@ class SignedLedger {
     return head;
   }
   std::string Sign(const TreeHead& head) const { return SignTreeHead(head, key_); }
-  std::string At(std::uint64_t size, std::uint64_t split = ~0ull) const { return Sign(Head(size, split)); }
+  std::string At(std::uint64_t size, std::uint64_t split = ~0ull) const {
+    return Sign(Head(size, split));
+  }
   static Proof Between(std::uint64_t old_size, std::uint64_t size, std::uint64_t split = ~0ull) {
     return ConsistencyProof(old_size, size, Nodes(split)).value();
   }
@@ -58,7 +64,8 @@ class SignedLedger {
 };
 
 // The body of C2SP tlog-witness' add-checkpoint.
-inline std::string AddCheckpointBody(std::uint64_t old_size, const Proof& proof, const std::string& note) {
+inline std::string AddCheckpointBody(std::uint64_t old_size, const Proof& proof,
+                                     const std::string& note) {
   std::string out = "old " + std::to_string(old_size) + "\n";
   for (const Digest& hash : proof) out += ToBase64(View(hash)) + "\n";
   return out + "\n" + note;

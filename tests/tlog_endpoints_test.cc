@@ -31,7 +31,7 @@ class TlogEndpointsTest : public ::testing::Test {
     options.prefecture = sequencer.prefecture;
     options.ledger = sequencer.ledger;
     options.registrar_public_key = sequencer.registrar_public_key;
-    options.key = sequencer.receipt_key;
+    options.key_of = [key = prefecture_.ledger_key()](const Key256&) -> Result<SigningKey> { return key; };
     options.dir = directory_ / "notary";
     options.log = &prefecture_.log();
     options.clock = sequencer.clock;

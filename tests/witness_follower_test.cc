@@ -24,12 +24,12 @@ class WitnessFollowerTest : public ::testing::Test {
     options.prefecture = sequencer.prefecture;
     options.ledger = sequencer.ledger;
     options.registrar_public_key = sequencer.registrar_public_key;
-    options.key = sequencer.receipt_key;
+    options.key_of = [key = prefecture_.ledger_key()](const Key256&) -> Result<SigningKey> { return key; };
     options.dir = directory_ / "notary";
     options.log = &prefecture_.log();
     options.clock = sequencer.clock;
     notary_ = std::move(Notary::Open(options).value());
-    key_ = sequencer.receipt_key;
+    key_ = prefecture_.ledger_key();
     EXPECT_TRUE(Witness::Create(Dir(), "witness/a").ok());
     EXPECT_TRUE(WriteFileDurably(directory_ / "pub", "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" +
                                                          ToHex(View(sequencer.ledger)) + "\",\"registrar_public_key\":\"" +

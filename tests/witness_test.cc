@@ -1,6 +1,7 @@
-// A witness under requests as C2SP tlog-witness allows and forbids them. Method: a ledger of made-up leaves
-// whose history can be split is shown to a real witness in a directory, by its handler; each refusal is told
-// from the others by its status, and leaves the witness where it was, also after it is opened again.
+// A witness under requests as C2SP tlog-witness allows and forbids them. Method: a ledger of
+// made-up leaves whose history can be split is shown to a real witness in a directory, by its
+// handler; each refusal is told from the others by its status, and leaves the witness where it was,
+// also after it is opened again.
 #include "consumers/witness.h"
 
 #include <gtest/gtest.h>
@@ -38,10 +39,13 @@ class WitnessTest : public ::testing::Test {
     EXPECT_TRUE(WriteFileDurably(directory_ / "ledger.pub.json", ledger.PublicFile()).ok());
     return witness_->Trust(directory_ / "ledger.pub.json");
   }
-  HttpResponse Post(const std::string& body) { return witness_->Handle({"POST", "/add-checkpoint", {}, body}); }
+  HttpResponse Post(const std::string& body) {
+    return witness_->Handle({"POST", "/add-checkpoint", {}, body});
+  }
   HttpResponse Get(const std::string& path) { return witness_->Handle({"GET", path, {}, ""}); }
   HttpResponse Show(std::uint64_t old_size, std::uint64_t size) {
-    return Post(AddCheckpointBody(old_size, SignedLedger::Between(old_size, size), ledger_.At(size)));
+    return Post(
+        AddCheckpointBody(old_size, SignedLedger::Between(old_size, size), ledger_.At(size)));
   }
   std::uint64_t Size() const { return witness_->Find(LedgerOrigin(10))->size; }
   Code CodeOfOpening() {
@@ -94,7 +98,8 @@ TEST_F(WitnessTest, CosignsNoSecondHistory) {
   const HttpResponse same_size = Post(AddCheckpointBody(5, {}, ledger_.At(5, 4)));
   EXPECT_EQ(same_size.status, 409);
   EXPECT_EQ(same_size.body, "5\n");
-  EXPECT_EQ(Post(AddCheckpointBody(5, SignedLedger::Between(5, 9, 4), ledger_.At(9, 4))).status, 422);
+  EXPECT_EQ(Post(AddCheckpointBody(5, SignedLedger::Between(5, 9, 4), ledger_.At(9, 4))).status,
+            422);
   EXPECT_EQ(Size(), 5u);
   EXPECT_EQ(Show(5, 9).status, 200);
 }
@@ -152,7 +157,8 @@ TEST_F(WitnessTest, HoldsTheLedgerToItsExtensionLines) {
   head.time = TimeMicros(ledger_.Head(5).time.value() - 1);
   EXPECT_EQ(show(head), 422);
   const std::string text = ledger_.At(9);
-  const std::string bare = SignNote(text.substr(0, text.find("ledger ")), LedgerOrigin(10), ledger_.key());
+  const std::string bare =
+      SignNote(text.substr(0, text.find("ledger ")), LedgerOrigin(10), ledger_.key());
   EXPECT_EQ(Post(AddCheckpointBody(5, SignedLedger::Between(5, 9), bare)).status, 400);
   EXPECT_EQ(show(ledger_.Head(9)), 200);
 }
@@ -164,11 +170,11 @@ TEST_F(WitnessTest, RefusesWhatIsNoRequest) {
   for (int i = 0; i < 64; ++i) many += hash + "\n";
   for (const std::string& body :
        {std::string(), std::string("old 0"), std::string("old 0\n"), std::string("old 0\n\n"), note,
-        "old 00\n\n" + note, "old -1\n\n" + note, "old 0 \n\n" + note, "old 99999999999999999999\n\n" + note,
-        "new 0\n\n" + note, "old 0\n" + note, "old 0\n" + hash.substr(4) + "\n\n" + note,
-        "old 0\n!" + hash.substr(1) + "\n\n" + note, "old 0\n" + many + "\n" + note,
-        "old 0\n\n" + note.substr(0, note.size() - 1), "old 0\n\n" + note.substr(0, note.find("\n\n") + 2),
-        "old 6\n\n" + note}) {
+        "old 00\n\n" + note, "old -1\n\n" + note, "old 0 \n\n" + note,
+        "old 99999999999999999999\n\n" + note, "new 0\n\n" + note, "old 0\n" + note,
+        "old 0\n" + hash.substr(4) + "\n\n" + note, "old 0\n!" + hash.substr(1) + "\n\n" + note,
+        "old 0\n" + many + "\n" + note, "old 0\n\n" + note.substr(0, note.size() - 1),
+        "old 0\n\n" + note.substr(0, note.find("\n\n") + 2), "old 6\n\n" + note}) {
     EXPECT_EQ(Post(body).status, 400) << body;
   }
   EXPECT_EQ(Get("/add-checkpoint").status, 405);
@@ -212,7 +218,8 @@ TEST_F(WitnessTest, AStateThatWasTouchedDoesNotOpen) {
   const std::string path = LogDir() + "/checkpoint";
   const std::string good = *ReadFile(path);
   const std::string forged = SignedLedger().At(3) + good.substr(good.find("— witness"));
-  for (const std::string& bad : {good.substr(0, good.find("— witness")), forged, std::string("x")}) {
+  for (const std::string& bad :
+       {good.substr(0, good.find("— witness")), forged, std::string("x")}) {
     ASSERT_TRUE(WriteFileDurably(path, bad).ok());
     EXPECT_NE(CodeOfOpening(), Code::kOk) << bad;
   }
