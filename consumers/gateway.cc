@@ -47,19 +47,8 @@ FileError ErrorOf(const v1::Violation& violation) {
 }
 
 Result<LedgerPin> ReadPin(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const ordered_json document = ordered_json::parse(text, nullptr, false);
-  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
-    return Invalid(path + ": not a ledger's public part");
-  }
-  LedgerPin out;
-  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
-  ASSIGN_OR_RETURN(const std::string intake, FromHex(document.value("intake_public_key", "")));
-  ASSIGN_OR_RETURN(const std::string sequencer, FromHex(document.value("sequencer_public_key", "")));
-  ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
-  ASSIGN_OR_RETURN(out.intake, ToArray<32>(intake));
-  ASSIGN_OR_RETURN(out.sequencer, ToArray<32>(sequencer));
-  return out;
+  ASSIGN_OR_RETURN(const LedgerPublic ledger, ReadLedgerPublic(path));
+  return LedgerPin{ledger.ledger, ledger.intake, ledger.sequencer};
 }
 
 }  // namespace
