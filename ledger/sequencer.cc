@@ -615,7 +615,8 @@ struct Sequencer::Impl {
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         const Position at(replay.next_position().value() + item);
-        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at); !status.ok()) {
+        const TimeMicros now = std::max(options.clock->Now(), replay.last_admitted_at());
+        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at, now); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
         } else if (opens && !IsOwn(registry->ledger())) {
           refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
