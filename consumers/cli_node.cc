@@ -172,7 +172,9 @@ int Rebuild(const Arguments& a) {
   }
   auto log = OpenLog(home->log, home->kafka_config);
   if (!log.ok()) return Fail(log.status());
-  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead);
+  auto holder = OpenHolder(*home);
+  if (!holder.ok()) return Fail(holder.status());
+  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
   if (!keys.ok()) return Fail(keys.status());
   const std::string beside = home->Path("record_file.new");
   std::filesystem::remove_all(beside);
@@ -187,6 +189,7 @@ int Rebuild(const Arguments& a) {
     options.dir = beside;
     options.log = log->get();
     options.keys = keys->get();
+    options.at_rest = holder->get();
     options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
     auto projector = Projector::Open(std::move(options));
     if (!projector.ok()) return Fail(projector.status());

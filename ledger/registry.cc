@@ -68,10 +68,9 @@ Status CheckRetention(const v1::PolicyRules& rules) {
                                : rule.start() == v1::RETENTION_START_ADMITTED;
     if (!rule.permanent() && !starts) return Invalid(field + ".start: not one of this class");
     if (notice == rule.notice_kinds().empty()) return Invalid(field + ".notice_kinds: of notices, and only of them");
-    std::vector<int> kinds(rule.notice_kinds().begin(), rule.notice_kinds().end());
-    if (kinds.empty()) kinds.push_back(0);
-    for (const int kind : kinds) {
-      if (!covered.insert({rule.retention(), kind}).second) return Invalid(field + ": another rule covers the same");
+    const auto covers = [&](int kind) { return covered.insert({rule.retention(), kind}).second; };
+    if (!std::all_of(rule.notice_kinds().begin(), rule.notice_kinds().end(), covers) || (!notice && !covers(0))) {
+      return Invalid(field + ": another rule covers the same");
     }
   }
   return {};
