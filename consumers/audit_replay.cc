@@ -227,7 +227,8 @@ class Replayer {
                           {"digest", ToHex(View(digest))},
                           {"issuers", ordered_json::object()},
                           {"checkpoint", checkpoint_}};
-    for (const auto& [name, issuer] : projector.registry().issuers()) {
+    const Registry registry = projector.registry();
+    for (const auto& [name, issuer] : registry.issuers()) {
       const MerkleEdge tree = projector.IssuerTree(name);
       state["issuers"][name] = {{"size", tree.size()}, {"root", ToHex(View(tree.Root()))}};
     }
