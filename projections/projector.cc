@@ -163,9 +163,7 @@ struct Projector::Impl {
     return {};
   }
 
-  // At the ledger's end.
-  Status CheckAllOrdered() const {
-    if (unordered.empty()) return {};
+  Status NotOrdered() const {
     return Tampered("the key of row " + std::to_string(unordered.begin()->first.value()) +
                     " is gone, and no erasure in the ledger ordered that");
   }
@@ -284,8 +282,14 @@ struct Projector::Impl {
       }
     }
     RETURN_IF_ERROR(Connect());
-    RETURN_IF_ERROR(Follow([&] { return reader->Next(0) >= bounds.end; }, bounds.end));
-    return CheckAllOrdered();
+    // An order stands before its keys go, but may be newer than the end of a moment ago.
+    for (Cursor end = bounds.end;;) {
+      RETURN_IF_ERROR(Follow([&] { return reader->Next(0) >= end; }, end));
+      if (unordered.empty()) return {};
+      ASSIGN_OR_RETURN(const Bounds now, options.log->GetBounds(topic));
+      if (now.end <= end) return NotOrdered();
+      end = now.end;
+    }
   }
 };
 
