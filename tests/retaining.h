@@ -63,6 +63,20 @@ class Retaining {
     return Administration(v1::EVENT_KIND_OPERATOR_REGISTERED, out.SerializeAsString());
   }
 
+  // By consent of both operators.
+  void SetPolicy(const v1::PolicyRules& rules) {
+    v1::PolicySet policy;
+    policy.set_rules(rules.SerializeAsString());
+    for (const char* id : {"sato", "suzuki"}) {
+      *policy.add_consents() =
+          GiveConsent(p.ledger_id(), id, operators_[id], v1::EVENT_KIND_POLICY_SET,
+                      Sha256Of({policy.rules()}), p.clock().Now())
+              .value();
+    }
+    ExpectAdmitted(p.Submit(Prefecture::Registrar(), {Administration(v1::EVENT_KIND_POLICY_SET,
+                                                                     policy.SerializeAsString())}));
+  }
+
   static void ExpectAdmitted(const v1::Receipt& receipt) {
     EXPECT_EQ(receipt.outcome(), v1::OUTCOME_ADMITTED) << ErrorsOf(receipt);
   }
