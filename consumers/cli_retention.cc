@@ -85,10 +85,10 @@ void PrintCompletion(const std::string& json) {
   const std::map<std::string, std::string> means = {{"keys_destroyed", "鍵を破棄"},
                                                     {"rebuilt", "残るものから再構築"},
                                                     {"holds_none", "個人の情報なし"},
-                                                    {"awaits", "期日まで残る"}};
+                                                    {"awaits", "まだ残る"}};
   for (const auto& place : done["places"]) {
     fmt::print("  {}: {}{}\n", place["place"].get<std::string>(), means.at(place["means"].get<std::string>()),
-               place.contains("until") ? "（" + place["until"].get<std::string>() + "）" : "");
+               place.contains("until") ? "（" + place["until"].get<std::string>() + " まで）" : "");
   }
 }
 

@@ -47,7 +47,7 @@ Result<std::vector<std::string>> Erasing::Plan(Date today) const {
   if (policy == nullptr) return Invalid("rules: none are in force");
   const Position position = projector->position();
   ASSIGN_OR_RETURN(auto expired, FindExpired(projector->store(), policy->rules, today, kErasedPerRunMax));
-  const std::size_t chunks = (expired.size() + kErasedPerChunkMax - 1) / kErasedPerChunkMax;
+  const std::size_t chunks = (expired.size() + options_.keys_per_order - 1) / options_.keys_per_order;
   const auto run = RandomArray<16>();
   std::vector<std::string> out;
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
@@ -60,8 +60,8 @@ Result<std::vector<std::string>> Erasing::Plan(Date today) const {
     plan.set_judged_on(FormatDate(today));
     plan.set_evaluated_at(position.value() - 1);
     plan.set_policy_position(policy->position.value());
-    const std::size_t end = std::min(expired.size(), (chunk + 1) * kErasedPerChunkMax);
-    for (std::size_t i = chunk * kErasedPerChunkMax; i < end; ++i) *plan.add_keys() = std::move(expired[i]);
+    const std::size_t end = std::min(expired.size(), (chunk + 1) * options_.keys_per_order);
+    for (std::size_t i = chunk * options_.keys_per_order; i < end; ++i) *plan.add_keys() = std::move(expired[i]);
     out.push_back(plan.SerializeAsString());
   }
   return out;
@@ -103,6 +103,23 @@ Status Erasing::CarryOn() {
   return {};
 }
 
+Result<bool> Erasing::RenewIntake() {
+  const auto deadline = std::chrono::steady_clock::now() + options_.inboxes_wait;
+  for (bool rotated = false;;) {
+    if (!rotated) {
+      const Status status = options_.rotate_intake();
+      if (!status.ok() && status.code() != Code::kConflict) return status;
+      rotated = status.ok();
+    }
+    if (rotated) {
+      ASSIGN_OR_RETURN(const bool destroyed, options_.old_intake_destroyed());
+      if (destroyed) return true;
+    }
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+}
+
 Result<std::string> Erasing::Complete(const std::string& run, Position last) {
   // The sequencer does it, between two of its sessions.
   const auto deadline = std::chrono::steady_clock::now() + kCarriedOutWait;
@@ -113,8 +130,7 @@ Result<std::string> Erasing::Complete(const std::string& run, Position last) {
     std::this_thread::sleep_for(milliseconds(20));
   }
   RETURN_IF_ERROR(options_.projector->Renew());
-  const Status rotated = options_.rotate_intake();
-  if (!rotated.ok() && rotated.code() != Code::kConflict) return rotated;
+  ASSIGN_OR_RETURN(const bool inboxes, RenewIntake());
 
   v1::ErasureCompleted done;
   done.set_run(run);
@@ -127,7 +143,7 @@ Result<std::string> Erasing::Complete(const std::string& run, Position last) {
   AddPlace(done, "record file", v1::ERASURE_MEANS_REBUILT);
   AddPlace(done, "sequencer state", v1::ERASURE_MEANS_REBUILT);
   AddPlace(done, "trees and checkpoints", v1::ERASURE_MEANS_HOLDS_NONE);
-  AddPlace(done, "inboxes", v1::ERASURE_MEANS_KEYS_DESTROYED);
+  AddPlace(done, "inboxes", inboxes ? v1::ERASURE_MEANS_KEYS_DESTROYED : v1::ERASURE_MEANS_AWAITS);
   ASSIGN_OR_RETURN(const auto backups, options_.backups(last.Next()));
   for (const v1::ErasedPlace& backup : backups) *done.add_places() = backup;
   ASSIGN_OR_RETURN(const Position position, options_.submit({Draft(v1::EVENT_KIND_ERASURE_COMPLETED, done)}));

@@ -19,7 +19,7 @@
 
 namespace daicho {
 
-inline constexpr std::size_t kErasedPerChunkMax = 20'000;  // rows in one Erasure
+inline constexpr std::size_t kErasedPerOrderMax = 20'000;  // ranges of keys in one Erasure
 inline constexpr std::size_t kErasedPerRunMax = 2'000'000;
 
 struct ErasingOptions {
@@ -33,8 +33,12 @@ struct ErasingOptions {
   // So that what was sent before becomes unreadable in the inboxes too. Errors: kConflict while an earlier
   // rotation still waits for its inboxes.
   std::function<Status()> rotate_intake;
+  // Whether no intake key but the one in force is left.
+  std::function<Result<bool>()> old_intake_destroyed;
+  std::chrono::milliseconds inboxes_wait{30'000};  // for that
   // Copies of older keys that are still about, and until when.
   std::function<Result<std::vector<v1::ErasedPlace>>(Position erased_through)> backups;
+  std::size_t keys_per_order = kErasedPerOrderMax;
 };
 
 class Erasing {
@@ -53,6 +57,8 @@ class Erasing {
 
  private:
   Result<std::string> Complete(const std::string& run, Position last);
+  // False: inboxes can be read yet by a key from before.
+  Result<bool> RenewIntake();
 
   ErasingOptions options_;
   std::mutex mutex_;  // one run at a time

@@ -80,6 +80,7 @@ int Main(int argc, char** argv) {
   Cli cli(app);
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
+  AddKeyCommands(cli);
   AddRecordCommands(cli);
   AddAuditCommands(cli);
   AddRetentionCommands(cli);

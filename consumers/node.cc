@@ -51,7 +51,7 @@ struct Node::Impl {
   std::unique_ptr<Publishing> publishing;
   std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
-  std::jthread sequencing, retaining;
+  std::jthread sequencing, retaining, renewing;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -111,6 +111,7 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
                        Finish("projector", status);
                      }));
+    if (!Has("retention")) renewing = std::jthread([this](std::stop_token stop) { Renew(stop); });
     return {};
   }
 
@@ -157,12 +158,26 @@ struct Node::Impl {
     o.clock = &clock;
     o.submit = [this](const std::vector<DraftEvent>& events) { return SubmitRetention(events); };
     o.rotate_intake = [this] { return self->RotateKey(v1::KEY_USE_INTAKE, "消去に伴う更新"); };
+    o.old_intake_destroyed = [this]() -> Result<bool> {
+      RETURN_IF_ERROR(TendKeys());
+      return !FileExists(OldKeyPath(home, v1::KEY_USE_INTAKE)) && !FileExists(NextKeyPath(home, v1::KEY_USE_INTAKE));
+    };
     o.backups = [this](Position erased_through) {
       return BackupsBehind(home, erased_through, JapanDate(clock.Now()));
     };
     erasing = std::make_unique<Erasing>(std::move(o));
     if (options.listen) retaining = std::jthread([this](std::stop_token stop) { Retain(stop); });
     return {};
+  }
+
+  // Another process may erase: what is served here is built anew then.
+  void Renew(std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      Status status = keys->Refresh();
+      if (status.ok() && projector->outdated()) status = projector->Renew();
+      if (!status.ok() && !status.retriable()) return Finish("projector", status);
+      for (int i = 0; i < 10 && !stop.stop_requested(); ++i) std::this_thread::sleep_for(milliseconds(20));
+    }
   }
 
   // Carries on what an earlier process had ordered, then once a day what the standing order asks for.
@@ -232,7 +247,7 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
     auto drained = sequencer->IntakeDrained(held.intake.front().public_key);
     if (!drained.ok() || !*drained) return {};
-    RETURN_IF_ERROR(RemoveFile(old));
+    RETURN_IF_ERROR(DestroyFile(old));
     return sequencer->ReloadKeys();
   }
 
@@ -273,7 +288,7 @@ Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Node::~Node() {
   impl_->home_socket.reset();
   impl_->log_socket.reset();
-  for (std::jthread* role : {&impl_->retaining, &impl_->sequencing}) {
+  for (std::jthread* role : {&impl_->retaining, &impl_->renewing, &impl_->sequencing}) {
     role->request_stop();
     if (role->joinable()) role->join();
   }

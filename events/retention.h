@@ -16,7 +16,8 @@ Date LastRetainedDay(Date start, std::uint32_t years);
 
 // A removal counts from its own receipt; any other notice from the receipt of the one that supersedes it.
 // A late removal takes its place in the history only: it supersedes nothing, and is superseded like any
-// other, since keys end in the order of their steps. So does a repeat.
+// other, since keys end in the order of their steps. So does a repeat. One that comes when the resident is removed
+// already is superseded by nothing, and counts from its own receipt as a removal does.
 bool IsRemoval(v1::Effect effect);    // 消除, whose period begins when it is received
 bool Supersedes(v1::Effect effect);   // ends the currency of the notices before it
 

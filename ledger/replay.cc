@@ -124,7 +124,7 @@ Status LedgerReplay::ApplyClear(const PreparedEntry& prepared) {
           Report(FindingKind::kForeign, Tampered("this is another ledger than the one expected")));
     }
   }
-  if (Status status = registry_.Apply(prepared.header.kind(), *payload, next_); !status.ok()) {
+  if (Status status = registry_.Apply(prepared.header.kind(), *payload, next_, TimeMicros(prepared.leaf.admitted_at())); !status.ok()) {
     return Report(FindingKind::kRule, Tampered("an admitted event breaks a rule: " + status.message()));
   }
   return {};

@@ -270,9 +270,15 @@ Status Residents::Adopt(Resident key, v1::Effect effect, const v1::UpdateNotice&
   Resident after = known ? std::move(*known) : std::move(key);
   after.next_step = step + 1;
   const bool newest = effect != v1::EFFECT_REPEATED && effect != v1::EFFECT_REMOVED_LATE;
-  if (newest) Take(after, notice, issuer, digest);
-  // A repeat of what is gone makes no resident.
-  if (newest || !after.code.empty()) state_.Put(families_.residents, after.code, Encode(after));
+  if (newest) {
+    if (effect == v1::EFFECT_MOVED_AHEAD) after.outstanding.push_back({notice.update_number() - 1, after.municipality});
+    Take(after, notice, issuer, digest);
+  } else {
+    // Of what is gone it makes no resident.
+    if (after.code.empty()) return {};
+    state_.Put(families_.notices, NoticeKey(after, notice.update_number()), digest);
+  }
+  state_.Put(families_.residents, after.code, Encode(after));
   return {};
 }
 

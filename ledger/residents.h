@@ -67,8 +67,8 @@ class Residents {
   // set by the caller. Counts one ratchet step.
   Status Apply(const Decision& decision, const v1::UpdateNotice& notice, const std::string& issuer,
                const std::string& digest);
-  // Takes an admitted notice of a subject whose earlier notices are erased. `key`: blank but for handle, slot and
-  // the notice's step.
+  // Takes an admitted notice of a subject whose earlier notices are erased. `key`: blank but for handle, slot, the
+  // notice's step, and the municipality whose resident it was.
   Status Adopt(Resident key, v1::Effect effect, const v1::UpdateNotice& notice, const std::string& issuer,
                const std::string& digest);
 

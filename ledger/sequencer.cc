@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "events/dates.h"
+#include "events/erasure.pb.h"
+#include "events/retention.h"
 #include "events/topics.h"
 #include "ledger/erasure.h"
 #include "ledger/generation.h"
@@ -69,6 +71,14 @@ v1::Violation SubmissionViolation(const char* field, const char* rule, std::stri
 
 std::string SubmissionKey(const std::string& issuer, const Digest& head) {
   return issuer + "/" + std::string(View(head));
+}
+
+constexpr std::size_t kSubjectKeyBytes = 12;
+std::string SubjectKeyValue(KeySlot slot, std::uint32_t next_step) {
+  std::string out;
+  AppendU64(out, slot.value());
+  AppendU32(out, next_step);
+  return out;
 }
 
 std::string PositionsValue(std::uint64_t first, std::uint64_t last) {
@@ -378,6 +388,9 @@ struct Sequencer::Impl {
     if (entry.header.kind() != v1::EVENT_KIND_UPDATE) {
       for (int i = 0; i < entry.leaf.keys_size(); ++i) {
         const v1::KeyReference& key = entry.leaf.keys(i);
+        if (key.slot() >= options.keys->next_slot().value()) {
+          return NotFound("the key store has no row " + std::to_string(key.slot()) + ": it is older than the ledger");
+        }
         PutSubjectKey(key.subject(), entry.header.retention(), KeySlot(key.slot()), key.step() + 1);
       }
       return {};
@@ -385,8 +398,7 @@ struct Sequencer::Impl {
     const v1::KeyReference& key = entry.leaf.keys(0);
     const auto payload = OpenPart(entry, 0, *options.keys);
     if (payload.status().code() == Code::kErased) {
-      PutSubjectKey(key.subject(), v1::RETENTION_CLASS_NOTICE, KeySlot(key.slot()), key.step() + 1);
-      return {};
+      return PutErased(entry);
     }
     RETURN_IF_ERROR(payload.status());
     v1::UpdateNotice notice;
@@ -406,6 +418,19 @@ struct Sequencer::Impl {
     return residents->Apply(decision, notice, entry.header.issuer(), digest);
   }
 
+  // Of an erased notice, what its leaf tells: slot and step, and whose resident it made the subject.
+  Status PutErased(const LedgerReplay::Checked& entry) {
+    const v1::KeyReference& key = entry.leaf.keys(0);
+    const std::string name = key.subject() + static_cast<char>(v1::RETENTION_CLASS_NOTICE);
+    ASSIGN_OR_RETURN(const auto before, state->Get(kSubjects, name));
+    const v1::Effect effect = entry.leaf.effect();
+    const bool settles = effect == v1::EFFECT_ENTERED || Supersedes(effect);
+    std::string value = SubjectKeyValue(KeySlot(key.slot()), key.step() + 1);
+    value += settles || !before ? entry.header.issuer() : before->substr(kSubjectKeyBytes);
+    state->Put(kSubjects, name, std::move(value));
+    return {};
+  }
+
   // What cannot be judged again because notices before it are erased is taken as it was admitted: the first
   // that is left tells all that there is to know, and a repeat or a late removal may speak of what is gone.
   Status ReapplyAfterErased(const LedgerReplay::Checked& entry, const v1::UpdateNotice& notice,
@@ -418,15 +443,13 @@ struct Sequencer::Impl {
     ASSIGN_OR_RETURN(resident.handle, ToArray<16>(key.subject()));
     resident.slot = KeySlot(key.slot());
     resident.next_step = key.step();
+    resident.municipality = erased->substr(kSubjectKeyBytes);
     return residents->Adopt(std::move(resident), entry.leaf.effect(), notice, entry.header.issuer(), digest);
   }
 
   void PutSubjectKey(const std::string& subject, v1::RetentionClass retention, KeySlot slot,
                      std::uint32_t next_step) {
-    std::string value;
-    AppendU64(value, slot.value());
-    AppendU32(value, next_step);
-    state->Put(kSubjects, subject + static_cast<char>(retention), std::move(value));
+    state->Put(kSubjects, subject + static_cast<char>(retention), SubjectKeyValue(slot, next_step));
   }
 
   // --- prepare: its own thread -------------------------------------------------------------------
@@ -583,6 +606,16 @@ struct Sequencer::Impl {
            static_cast<int>(opened.prefecture()) == options.prefecture;
   }
 
+  // An order for keys that are not there could never be carried out.
+  bool HoldsRows(const std::string& payload) const {
+    v1::Erasure erasure;
+    v1::ErasurePlan plan;
+    if (!erasure.ParseFromString(payload) || !plan.ParseFromString(erasure.plan())) return false;
+    return std::all_of(plan.keys().begin(), plan.keys().end(), [&](const v1::ErasedKeys& keys) {
+      return keys.slot() < options.keys->next_slot().value() && keys.last_step() < KeyStore::kNoLivingStep - 1;
+    });
+  }
+
   // May this issuer say this, and does each notice follow from those before it?
   Status Decide(Arrival& arrival, std::vector<Judged>& judged) {
     auto& violations = arrival.prepared.violations;
@@ -615,8 +648,11 @@ struct Sequencer::Impl {
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         const Position at(replay.next_position().value() + item);
-        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at); !status.ok()) {
+        const TimeMicros now = std::max(options.clock->Now(), replay.last_admitted_at());
+        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at, now); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
+        } else if (event.header.kind() == v1::EVENT_KIND_ERASURE && !HoldsRows(event.parts[0].payload())) {
+          refuse(SubmissionViolation("payload", "rows", "鍵保管庫にない鍵の消去です"));
         } else if (opens && !IsOwn(registry->ledger())) {
           refuse(SubmissionViolation("payload", "ledger", "他の台帳の開設です"));
         } else if (!CanFollow(*registry)) {

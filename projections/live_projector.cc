@@ -39,7 +39,17 @@ std::shared_ptr<const Projector> LiveProjector::get() const {
   return {running_, running_->projector.get()};
 }
 
+bool LiveProjector::outdated() const { return get()->built_under() != options_.keys->erased_through(); }
+
 Status LiveProjector::Renew() {
+  do {
+    RETURN_IF_ERROR(Replace());
+  } while (outdated());
+  return DropOldGenerations(options_.dir, *options_.keys);
+}
+
+Status LiveProjector::Replace() {
+  if (!outdated()) return {};
   const Position wanted = get()->position();
   ASSIGN_OR_RETURN(std::shared_ptr<Running> renewed, Begin());
   while (!renewed->projector->WaitFor(wanted, milliseconds(200))) {
@@ -52,7 +62,7 @@ Status LiveProjector::Renew() {
     running_ = std::move(renewed);
   }
   while (!old.expired()) std::this_thread::sleep_for(milliseconds(10));
-  return DropOldGenerations(options_.dir, *options_.keys);
+  return {};
 }
 
 }  // namespace daicho

@@ -19,6 +19,9 @@ class LiveProjector {
   // The one that serves. Whoever holds it keeps it open: not for long. Any thread.
   std::shared_ptr<const Projector> get() const;
 
+  // Whether the key store has erased since the one that serves was begun. Any thread.
+  bool outdated() const;
+
   // Builds a new one for the key store as it is now and puts it in place; then destroys what was built before
   // the key store last erased. Returns when nothing is left of that. One call at a time.
   Status Renew();
@@ -28,6 +31,7 @@ class LiveProjector {
   LiveProjector(ProjectorOptions options, std::function<void(const Status&)> failed)
       : options_(std::move(options)), failed_(std::move(failed)) {}
   Result<std::shared_ptr<Running>> Begin();
+  Status Replace();
 
   ProjectorOptions options_;
   std::function<void(const Status&)> failed_;

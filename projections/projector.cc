@@ -33,6 +33,7 @@ struct Projector::Impl {
   std::unique_ptr<Store> store;
   std::unique_ptr<RecordFile> file;
   std::unique_ptr<LogReader> reader;
+  Position built_under;
 
   // Of the applying thread.
   std::set<KeySlot> orphans;                        // subjects all of whose notices so far are erased
@@ -65,6 +66,7 @@ struct Projector::Impl {
     StoreOptions o;
     o.families = RecordFile::Families();
     o.write_ahead_log = false;  // the ledger is its log
+    built_under = options.keys->erased_through();
     ASSIGN_OR_RETURN(store, OpenGeneration(o, options.dir, *options.keys, options.at_rest, kPurpose));
     return {};
   }
@@ -163,9 +165,7 @@ struct Projector::Impl {
     return {};
   }
 
-  // At the ledger's end.
-  Status CheckAllOrdered() const {
-    if (unordered.empty()) return {};
+  Status NotOrdered() const {
     return Tampered("the key of row " + std::to_string(unordered.begin()->first.value()) +
                     " is gone, and no erasure in the ledger ordered that");
   }
@@ -284,8 +284,14 @@ struct Projector::Impl {
       }
     }
     RETURN_IF_ERROR(Connect());
-    RETURN_IF_ERROR(Follow([&] { return reader->Next(0) >= bounds.end; }, bounds.end));
-    return CheckAllOrdered();
+    // An order stands before its keys go, but may be newer than the end of a moment ago.
+    for (Cursor end = bounds.end;;) {
+      RETURN_IF_ERROR(Follow([&] { return reader->Next(0) >= end; }, end));
+      if (unordered.empty()) return {};
+      ASSIGN_OR_RETURN(const Bounds now, options.log->GetBounds(topic));
+      if (now.end <= end) return NotOrdered();
+      end = now.end;
+    }
   }
 };
 
@@ -325,6 +331,7 @@ bool Projector::WaitFor(Position position, milliseconds wait) const {
   return impl_->applied.wait_for(lock, wait, [&] { return impl_->visible >= position; });
 }
 
+Position Projector::built_under() const { return impl_->built_under; }
 const RecordFile& Projector::file() const { return *impl_->file; }
 Store& Projector::store() { return *impl_->store; }
 const Store& Projector::store() const { return *impl_->store; }

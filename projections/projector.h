@@ -51,6 +51,8 @@ class Projector {
   Position position() const;
   // Waits until everything below `position` is visible. False when `wait` passed before.
   bool WaitFor(Position position, std::chrono::milliseconds wait) const;
+  // KeyStore::erased_through of when its record file was opened.
+  Position built_under() const;
   const RecordFile& file() const;
   Store& store();
   const Store& store() const;

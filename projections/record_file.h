@@ -7,7 +7,7 @@
 //   numbers    個人番号(12) ‖ ~position(8)            slot(8) ‖ handle(16)
 //   handles    handle(16)                           slot(8)
 //   times      admitted_at(8)                       last position(8) admitted by then
-//   due        class(1) ‖ day(4) ‖ slot(8)          step(4) ‖ removal(1) ‖ handle(16), see projections/retention.h
+//   due        class(1) ‖ day(4) ‖ slot(8) ‖ step(4)  counts(1) ‖ handle(16), see projections/retention.h
 //   erased     slot(8)                              first living step(4), as erasures ordered
 //   orphans    slot(8)                              nothing: all notices so far are erased
 //   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves

@@ -208,7 +208,7 @@ class World {
     o.prefecture = 10;
     o.ledger = prefecture.ledger_id();
     o.registrar_public_key = prefecture.registrar_key().public_key();
-    o.key_of = [this](const Key256&) -> Result<SigningKey> { return prefecture.ledger_key(); };
+    o.key_of = [key = prefecture.ledger_key()](const Key256&) -> Result<SigningKey> { return key; };
     o.dir = prefecture.Path("notary");
     o.log = &prefecture.log();
     o.clock = &prefecture.clock();
