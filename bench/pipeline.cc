@@ -143,8 +143,10 @@ class Pipeline {
 
   Status Admit() {
     ResetPeakMemory();
-    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kWrite));
+    ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
+    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kWrite, holder.get()));
     SequencerOptions options;
+    options.at_rest = holder.get();
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.registrar.public_key();
@@ -247,7 +249,8 @@ class Pipeline {
 
   Status Rebuild() {
     ResetPeakMemory();
-    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead));
+    ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
+    ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead, holder.get()));
     ProjectorOptions options;
     options.prefecture = 10;
     options.ledger = home_.ledger;

@@ -50,9 +50,9 @@ class Fixture {
  private:
   void Fill(std::uint64_t versions) {
     StoreBatch batch;
-    record_file::Writer writer([&](Family family, std::string_view key, std::string_view value) {
-      batch.Put(family, key, value);
-    });
+    record_file::Writer writer(
+        [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); },
+        [](Family, std::string_view) {});
     Version version;
     version.issuer = "102016";
     v1::UpdateNotice& notice = version.notice;
@@ -71,7 +71,7 @@ class Fixture {
         version.position = Position(n * kSubjects + subject);
         notice.set_resident_code(CodeOf(subject));
         Subject who{{}, KeySlot(subject)};
-        writer.PutVersion(version, who, notice.SerializeAsString());
+        writer.PutVersion(version, who, notice.SerializeAsString(), n == 0);
         if (batch.bytes() > (4u << 20)) Commit(batch);
       }
     }

@@ -42,7 +42,9 @@ class Cli {
 
 void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
+void AddKeyCommands(Cli& cli);     // operator, agency, key, policy, issuer rotate and revoke
 void AddRecordCommands(Cli& cli);   // record
+void AddAuditCommands(Cli& cli);    // audit …, export
 void AddRetentionCommands(Cli& cli);  // retention plan, run; backup, restore
 void AddWitnessCommands(Cli& cli);  // witness, witness init, trust, serve
 

@@ -66,6 +66,17 @@ int GatewaySend(const Arguments& a) {
   return exit;
 }
 
+int GatewayRotate(const Arguments& a) {
+  auto path = RequestRotation(a.cli.home);
+  if (!path.ok()) return Fail(path.status());
+  if (a.cli.json) {
+    std::cout << nlohmann::ordered_json({{"request", *path}}).dump() << "\n";
+  } else {
+    fmt::print("申請書: {}（都道府県に渡してください。台帳に入りしだい新しい鍵に替わります）\n", *path);
+  }
+  return 0;
+}
+
 // Names of the spool's files, in order.
 std::vector<std::string> SpoolFiles(const std::string& spool) {
   std::vector<std::string> out;
@@ -162,6 +173,8 @@ void AddGatewayCommands(Cli& cli) {
   cli.TakesHome(init);
   init->add_option("--issuer", a->issuer, "市町村コード（6桁）")->required();
   init->add_option("--ledger", a->ledger_file, "台帳の ledger.pub.json（鍵を固定する）");
+  CLI::App* rotate = cli.Command(gateway, "rotate", "新しい鍵を作り、更新の申請書を書く", [a] { return GatewayRotate(*a); });
+  cli.TakesHome(rotate);
   CLI::App* send = cli.Command(gateway, "send", "通知ファイルを送り、受理の結果を表示", [a] { return GatewaySend(*a); });
   cli.TakesHome(send);
   cli.TakesLog(send);

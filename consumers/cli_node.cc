@@ -63,6 +63,27 @@ int Init(const Arguments& a) {
   return 0;
 }
 
+// An issuer that is registered but whose key was revoked is given this one.
+Status RegisterOrAddKey(NodeAccess& node, const v1::IssuerRegistered& issuer) {
+  node::Request request;
+  request.mutable_registry();
+  ASSIGN_OR_RETURN(const node::Response response, node.Call(request));
+  const auto registry = ordered_json::parse(response.json());
+  const auto is_it = [&](const ordered_json& known) { return known["issuer"] == issuer.issuer(); };
+  if (std::none_of(registry["issuers"].begin(), registry["issuers"].end(), is_it)) {
+    return node.Administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer.SerializeAsString());
+  }
+  v1::KeyChanged change;
+  change.set_use(v1::KEY_USE_ISSUER);
+  change.set_holder(issuer.issuer());
+  change.set_action(v1::KEY_ACTION_ADD);
+  change.set_new_public_key(issuer.public_key());
+  change.set_new_key_id(issuer.key_id());
+  change.set_algorithm("ed25519");
+  change.set_reason("再登録");
+  return node.Administer(v1::EVENT_KIND_KEY_CHANGED, change.SerializeAsString());
+}
+
 int IssuerAdd(const Arguments& a) {
   const Municipality* municipality = FindMunicipality(a.issuer);
   if (municipality == nullptr) return Fail(Invalid("issuer: no municipality of the prefecture"));
@@ -80,9 +101,7 @@ int IssuerAdd(const Arguments& a) {
   issuer.set_public_key(*bytes);
   issuer.set_key_id(NoteKeyId(IssuerOrigin(node->home().prefecture, a.issuer), *key));
   issuer.set_role(v1::ISSUER_ROLE_MUNICIPALITY);
-  if (Status status = node->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer.SerializeAsString()); !status.ok()) {
-    return Fail(status);
-  }
+  if (Status status = RegisterOrAddKey(*node, issuer); !status.ok()) return Fail(status);
   if (a.cli.json) {
     std::cout << ordered_json({{"issuer", a.issuer}, {"name", municipality->name}}).dump() << "\n";
   } else {
@@ -153,7 +172,9 @@ int Rebuild(const Arguments& a) {
   }
   auto log = OpenLog(home->log, home->kafka_config);
   if (!log.ok()) return Fail(log.status());
-  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead);
+  auto holder = OpenHolder(*home);
+  if (!holder.ok()) return Fail(holder.status());
+  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
   if (!keys.ok()) return Fail(keys.status());
   const std::string beside = home->Path("record_file.new");
   std::filesystem::remove_all(beside);
@@ -168,6 +189,7 @@ int Rebuild(const Arguments& a) {
     options.dir = beside;
     options.log = log->get();
     options.keys = keys->get();
+    options.at_rest = holder->get();
     options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
     auto projector = Projector::Open(std::move(options));
     if (!projector.ok()) return Fail(projector.status());

@@ -7,12 +7,17 @@
 
 #include "consumers/node_socket.h"
 #include "events/codes.h"
+#include "events/tree_head.h"
 #include "ledger/files.h"
+#include "ledger/registry.h"
 
 namespace daicho {
 namespace {
 
 using nlohmann::ordered_json;
+
+constexpr char kNextKey[] = "/keys/issuer.next.key";
+constexpr char kRotationFormat[] = "daicho-key-rotation/1";
 
 FileError Broken(const char* field, const char* rule, std::string message,
                  std::optional<std::uint64_t> expected = std::nullopt) {
@@ -42,19 +47,8 @@ FileError ErrorOf(const v1::Violation& violation) {
 }
 
 Result<LedgerPin> ReadPin(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const ordered_json document = ordered_json::parse(text, nullptr, false);
-  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
-    return Invalid(path + ": not a ledger's public part");
-  }
-  LedgerPin out;
-  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
-  ASSIGN_OR_RETURN(const std::string intake, FromHex(document.value("intake_public_key", "")));
-  ASSIGN_OR_RETURN(const std::string sequencer, FromHex(document.value("sequencer_public_key", "")));
-  ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
-  ASSIGN_OR_RETURN(out.intake, ToArray<32>(intake));
-  ASSIGN_OR_RETURN(out.sequencer, ToArray<32>(sequencer));
-  return out;
+  ASSIGN_OR_RETURN(const LedgerPublic ledger, ReadLedgerPublic(path));
+  return LedgerPin{ledger.ledger, ledger.intake, ledger.sequencer};
 }
 
 }  // namespace
@@ -91,6 +85,63 @@ Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer,
   return key.public_key();
 }
 
+Result<std::string> RequestRotation(const std::string& dir) {
+  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
+  const std::string& issuer = settings["issuer"];
+  ASSIGN_OR_RETURN(const SigningKey old, ReadSigningKey(dir + "/keys/issuer.key"));
+  // One that is in force by now was left by a crash.
+  if (auto left = ReadSigningKey(dir + kNextKey); !left.ok() || left->public_key() == old.public_key()) {
+    RETURN_IF_ERROR(WriteSigningKey(dir + kNextKey, SigningKey::Generate()));
+  }
+  ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
+  const std::string origin = IssuerOrigin(std::stoi(issuer.substr(0, 2)), issuer);
+  const std::string key(View(next.public_key()));
+  const ordered_json request = {{"format", kRotationFormat},
+                                {"issuer", issuer},
+                                {"public_key", ToHex(key)},
+                                {"old_key_id", ToHex(NoteKeyId(origin, old.public_key()))},
+                                {"signature", ToHex(old.Sign(std::string(kKeyChangeTag) + key))}};
+  const std::string path = dir + "/issuer.rotate.json";
+  RETURN_IF_ERROR(WriteFileDurably(path, request.dump(2) + "\n", 0644));
+  return path;
+}
+
+namespace {
+
+// May be repeated after a crash at any step.
+Status TakeNextIssuerKey(const std::string& dir) {
+  ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/issuer.pub", ToHex(View(next.public_key())) + "\n", 0644));
+  ASSIGN_OR_RETURN(const std::string taken, ReadFile(dir + kNextKey));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/keys/issuer.key", taken, 0600));
+  return RemoveFile(dir + kNextKey);
+}
+
+}  // namespace
+
+Result<RotationRequest> ReadRotationRequest(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const ordered_json document = ordered_json::parse(text, nullptr, false);
+  const auto field = [&](const char* name) {
+    return document.contains(name) && document[name].is_string() ? document[name].get<std::string>() : "";
+  };
+  if (!document.is_object() || field("format") != kRotationFormat) {
+    return Invalid(path + ": not a request to rotate an issuer's key");
+  }
+  RotationRequest out;
+  out.issuer = field("issuer");
+  auto key = FromHex(field("public_key"));
+  auto old = FromHex(field("old_key_id"));
+  auto signature = FromHex(field("signature"));
+  if (!key.ok() || key->size() != 32) return Invalid("public_key: 32 bytes in hex");
+  if (!old.ok() || old->size() != 4) return Invalid("old_key_id: 4 bytes in hex");
+  if (!signature.ok() || signature->size() != 64) return Invalid("signature: 64 bytes in hex");
+  ASSIGN_OR_RETURN(out.public_key, ToArray<32>(*key));
+  out.old_key_id = std::move(*old);
+  out.signature = std::move(*signature);
+  return out;
+}
+
 Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std::string& log,
                                                const std::string& kafka_config) {
   if (!FileExists(dir + "/daicho.toml")) {
@@ -114,6 +165,12 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   ASSIGN_OR_RETURN(options.key, ReadSigningKey(dir + "/keys/issuer.key"));
   options.log = out->log_.get();
   options.clock = &out->clock_;
+  options.next_key = [dir]() -> Result<std::optional<SigningKey>> {
+    if (!FileExists(dir + kNextKey)) return std::optional<SigningKey>();
+    ASSIGN_OR_RETURN(SigningKey next, ReadSigningKey(dir + kNextKey));
+    return std::optional(std::move(next));
+  };
+  options.on_next_key = [dir] { return TakeNextIssuerKey(dir); };
   if (const std::string pinned = dir + "/ledger.pub.json"; FileExists(pinned)) {
     ASSIGN_OR_RETURN(options.pin, ReadPin(pinned));
   }

@@ -4,6 +4,8 @@
 //   daicho.toml          issuer
 //   keys/issuer.key      its private key
 //   issuer.pub           its public key, hex
+//   keys/issuer.next.key the key to come, once a rotation was asked for; it takes the place of issuer.key when the
+//                        receipts tell that the ledger has it
 //   outbox/              what is on its way, and the ledger's keys (consumers/submitter.h)
 //   files/000041.json    the answer to file 41, once admitted
 #pragma once
@@ -33,6 +35,18 @@ struct FileAnswer {
 // `ledger_file`: the ledger's ledger.pub.json, whose keys are pinned; empty: the ledger is trusted on first use.
 Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer,
                              const std::string& ledger_file);
+
+// What a gateway asks the prefecture for: its new key, vouched for by the old.
+struct RotationRequest {
+  std::string issuer;
+  Key256 public_key{};
+  std::string old_key_id;  // 4 bytes
+  std::string signature;   // 64 bytes, by the old key over "daicho/key/1\n" ‖ public_key
+};
+// Makes the gateway's next key, unless there is one, and writes issuer.rotate.json. Its path.
+Result<std::string> RequestRotation(const std::string& dir);
+// Errors: kInvalid with the field.
+Result<RotationRequest> ReadRotationRequest(const std::string& path);
 
 class Gateway {
  public:

@@ -48,14 +48,8 @@ Status WriteSettings(const Home& home) {
 }
 
 Status WritePublicPart(const Home& home) {
-  const nlohmann::ordered_json document = {
-      {"format", "daicho-ledger/1"},
-      {"prefecture", home.prefecture},
-      {"ledger", ToHex(View(home.ledger))},
-      {"registrar_public_key", ToHex(View(home.registrar.public_key()))},
-      {"sequencer_public_key", ToHex(View(home.receipts.public_key()))},
-      {"intake_public_key", ToHex(View(home.intake.public_key))}};
-  return WriteFileDurably(home.Path("ledger.pub.json"), document.dump(2) + "\n", 0644);
+  const LedgerPublic out{home.prefecture, home.ledger, home.registrar.public_key(), home.receipts.public_key(), home.intake.public_key};
+  return WriteFileDurably(home.Path("ledger.pub.json"), FormatLedgerPublic(out), 0644);
 }
 
 Result<std::vector<std::pair<std::string, std::string>>> ReadKafkaConfig(const std::string& path) {
@@ -92,6 +86,39 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
   for (const std::string& name : known) {
     if (!out.contains(name)) return Invalid(path + ": setting " + name + " is missing");
   }
+  return out;
+}
+
+std::string FormatLedgerPublic(const LedgerPublic& ledger) {
+  const nlohmann::ordered_json document = {{"format", "daicho-ledger/1"},
+                                           {"prefecture", ledger.prefecture},
+                                           {"ledger", ToHex(View(ledger.ledger))},
+                                           {"registrar_public_key", ToHex(View(ledger.registrar))},
+                                           {"sequencer_public_key", ToHex(View(ledger.sequencer))},
+                                           {"intake_public_key", ToHex(View(ledger.intake))}};
+  return document.dump(2) + "\n";
+}
+
+Result<LedgerPublic> ReadLedgerPublic(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const auto document = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
+    return Invalid(path + ": not a ledger's public part");
+  }
+  const auto key = [&](const char* name) -> Result<Key256> {
+    ASSIGN_OR_RETURN(const std::string bytes, FromHex(document.value(name, "")));
+    auto out = ToArray<32>(bytes);
+    return out.ok() ? out : Result<Key256>(Invalid(path + ": " + name + ": 32 bytes in hex"));
+  };
+  LedgerPublic out;
+  out.prefecture = document.value("prefecture", 0);
+  if (out.prefecture < 1 || out.prefecture > 47) return Invalid(path + ": prefecture: 1 to 47");
+  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
+  if (ledger.size() != sizeof(LedgerId)) return Invalid(path + ": ledger: 16 bytes in hex");
+  ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
+  ASSIGN_OR_RETURN(out.registrar, key("registrar_public_key"));
+  ASSIGN_OR_RETURN(out.sequencer, key("sequencer_public_key"));
+  ASSIGN_OR_RETURN(out.intake, key("intake_public_key"));
   return out;
 }
 

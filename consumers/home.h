@@ -25,6 +25,18 @@
 
 namespace daicho {
 
+// ledger.pub.json: what it takes to verify a ledger.
+struct LedgerPublic {
+  int prefecture = 0;
+  LedgerId ledger{};
+  Key256 registrar{}, sequencer{}, intake{};
+  friend bool operator==(const LedgerPublic&, const LedgerPublic&) = default;
+};
+// The file's one text.
+std::string FormatLedgerPublic(const LedgerPublic& ledger);
+// Errors: kNotFound, kInvalid.
+Result<LedgerPublic> ReadLedgerPublic(const std::string& path);
+
 struct Home {
   std::string dir;
   int prefecture = 0;

@@ -80,7 +80,9 @@ int Main(int argc, char** argv) {
   Cli cli(app);
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
+  AddKeyCommands(cli);
   AddRecordCommands(cli);
+  AddAuditCommands(cli);
   AddRetentionCommands(cli);
   AddWitnessCommands(cli);
   AddGenerateCommand(cli);

@@ -75,7 +75,7 @@ struct Node::Impl {
     const auto handle = [this](const node::Request& request) { return self->Answer(request); };
     ASSIGN_OR_RETURN(home_socket, SocketServer::Listen(home.Socket(), handle));
     if (IsLocal(home.log)) {
-      const auto logs_only = [this](const node::Request& request) { return AnswerLogRequest(*log, request); };
+      const auto logs_only = [this](const node::Request& request) { return AnswerLogRequest(*log, request, false); };
       ASSIGN_OR_RETURN(log_socket,
                        SocketServer::Listen(LocalDirectory(home.log) + "/node.sock", logs_only));
     }
@@ -378,7 +378,7 @@ node::Response Node::Answer(const node::Request& request) {
       return response;
     }
     default:
-      return AnswerLogRequest(*impl_->log, request);
+      return AnswerLogRequest(*impl_->log, request, true);
   }
 }
 

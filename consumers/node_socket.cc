@@ -308,7 +308,14 @@ bool IsKind(const std::string& topic, std::string_view kind) {
          std::string_view(topic).substr(dot + 1).starts_with(kind);
 }
 
-Status Answer(Log& log, const node::Request& request, node::Response& response) {
+bool MayRead(const std::string& topic, bool ledger_too) {
+  return IsKind(topic, "receipt.") || (ledger_too && (IsKind(topic, "ledger") || IsKind(topic, "checkpoint")));
+}
+
+// A response holds at least one record, and no more than fits a message.
+constexpr std::size_t kResponseBytes = 16u << 20;
+
+Status Answer(Log& log, const node::Request& request, node::Response& response, bool ledger_too) {
   switch (request.what_case()) {
     case node::Request::kAppend: {
       const node::Append& append = request.append();
@@ -317,14 +324,22 @@ Status Answer(Log& log, const node::Request& request, node::Response& response) 
     }
     case node::Request::kRead: {
       const node::Read& read = request.read();
-      if (!IsKind(read.topic(), "receipt.")) return Denied("only receipts may be read");
+      if (!MayRead(read.topic(), ledger_too)) return Denied("only receipts may be read");
       ASSIGN_OR_RETURN(auto reader, log.OpenReader());
       RETURN_IF_ERROR(reader->Assign(read.topic(), Cursor(read.from())).status());
       ASSIGN_OR_RETURN(const auto records,
                        reader->Poll(std::min(read.records_max(), kReadRecordsMax),
                                     milliseconds(std::min(read.wait_ms(), kReadWaitMsMax))));
-      for (const Received& record : records) AddRecord(record, response);
+      std::size_t bytes = 0;
       response.set_end(reader->Next(0).value());
+      for (const Received& record : records) {
+        if (bytes > 0 && bytes + record.value.size() > kResponseBytes) {
+          response.set_end(record.cursor.value());
+          break;
+        }
+        bytes += record.value.size();
+        AddRecord(record, response);
+      }
       return {};
     }
     case node::Request::kBounds: {
@@ -334,7 +349,7 @@ Status Answer(Log& log, const node::Request& request, node::Response& response) 
       return {};
     }
     case node::Request::kLast: {
-      if (!IsKind(request.last(), "receipt.")) return Denied("only receipts may be read");
+      if (!MayRead(request.last(), ledger_too)) return Denied("only receipts may be read");
       ASSIGN_OR_RETURN(const Received record, log.ReadLast(request.last()));
       AddRecord(record, response);
       return {};
@@ -351,9 +366,9 @@ Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path) {
   return std::unique_ptr<Log>(std::make_unique<SocketLog>(path, std::move(client)));
 }
 
-node::Response AnswerLogRequest(Log& log, const node::Request& request) {
+node::Response AnswerLogRequest(Log& log, const node::Request& request, bool ledger_too) {
   node::Response response;
-  const Status status = Answer(log, request, response);
+  const Status status = Answer(log, request, response, ledger_too);
   response.set_code(static_cast<std::int32_t>(status.code()));
   response.set_message(status.message());
   return response;

@@ -1,5 +1,6 @@
 // The Unix socket of a running node: how other commands, gateways included, reach the stores that belong
-// to one process. Of the log it lets through appends to inboxes, reading of receipts and bounds, for any issuer.
+// to one process. Of the log it lets through appends to inboxes, reading of receipts and bounds, for any issuer;
+// on the home's socket also reading of the ledger and its checkpoints, for auditors.
 #pragma once
 
 #include <functional>
@@ -43,7 +44,7 @@ class SocketClient {
 // The logs of the node at `path`, for issuers: appends to inboxes, reads receipts.
 // OpenWriter and CreateTopic are kDenied.
 Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path);
-// The node's side of it.
-node::Response AnswerLogRequest(Log& log, const node::Request& request);
+// The node's side of it. `ledger_too`: the ledger and its checkpoints may be read.
+node::Response AnswerLogRequest(Log& log, const node::Request& request, bool ledger_too);
 
 }  // namespace daicho

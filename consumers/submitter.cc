@@ -89,11 +89,15 @@ struct Submitter::Impl {
   Result<v1::Receipt> AwaitReceipt(const std::function<bool(const v1::Receipt&)>& wanted) {
     RETURN_IF_ERROR(Follow());
     const auto deadline = steady_clock::now() + options.receipt_wait;
+    bool passed_over = false;
     while (steady_clock::now() < deadline) {
       ASSIGN_OR_RETURN(const auto records, receipts->Poll(100, milliseconds(200)));
       for (const Received& record : records) {
         auto receipt = Verify(record.value);
-        if (!receipt.ok() && !anchored && IsBeforePin(record.value)) continue;
+        if (!receipt.ok() && !anchored && IsBeforePin(record.value)) {
+          passed_over = true;
+          continue;
+        }
         RETURN_IF_ERROR(receipt.status());
         anchored = true;
         receipts_from = record.next;
@@ -103,7 +107,7 @@ struct Submitter::Impl {
         if (&record != &records.back()) receipts.reset();  // what lies behind it is read the next time
         return receipt;
       }
-      if (!records.empty() && !anchored) RETURN_IF_ERROR(CheckPin());
+      if (passed_over && !anchored) RETURN_IF_ERROR(CheckPin());
     }
     return Unavailable("no receipt within " + std::to_string(options.receipt_wait.count() / 1000) +
                        " s; is a sequencer running? The submission stays pending");
@@ -150,10 +154,12 @@ struct Submitter::Impl {
     ASSIGN_OR_RETURN(intake, ToArray<32>(welcome.intake_public_key()));
     ASSIGN_OR_RETURN(sequencer, ToArray<32>(welcome.sequencer_public_key()));
     const std::string origin = IssuerOrigin(options.prefecture, options.issuer);
-    if (!options.next_key || welcome.issuer_key_id() != NoteKeyId(origin, options.next_key->public_key())) return {};
-    options.key = *options.next_key;
-    options.next_key.reset();
-    return options.on_next_key ? options.on_next_key() : Status();
+    if (!options.next_key || welcome.issuer_key_id() == NoteKeyId(origin, options.key.public_key())) return {};
+    ASSIGN_OR_RETURN(const std::optional<SigningKey> next, options.next_key());
+    if (!next || welcome.issuer_key_id() != NoteKeyId(origin, next->public_key())) return {};
+    if (options.on_next_key) RETURN_IF_ERROR(options.on_next_key());
+    options.key = *next;
+    return {};
   }
 
   Status AwaitWelcome() {

@@ -36,9 +36,10 @@ struct SubmitterOptions {
   std::string issuer;
   int prefecture = 0;
   SigningKey key;
-  // The issuer's key to come: used from the welcome on that names it. `on_next_key` then makes it durable as `key`;
-  // it may be called again for the same after a crash.
-  std::optional<SigningKey> next_key;
+  // The issuer's key to come, if there is one: asked for when a welcome names another than `key`, and used from
+  // there on if it is that. `on_next_key` first makes it durable as `key`; it may be called again after a crash.
+  // Both may be empty.
+  std::function<Result<std::optional<SigningKey>>()> next_key;
   std::function<Status()> on_next_key;
   Log* log = nullptr;            // borrowed
   const Clock* clock = nullptr;  // borrowed

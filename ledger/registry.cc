@@ -68,10 +68,9 @@ Status CheckRetention(const v1::PolicyRules& rules) {
                                : rule.start() == v1::RETENTION_START_ADMITTED;
     if (!rule.permanent() && !starts) return Invalid(field + ".start: not one of this class");
     if (notice == rule.notice_kinds().empty()) return Invalid(field + ".notice_kinds: of notices, and only of them");
-    std::vector<int> kinds(rule.notice_kinds().begin(), rule.notice_kinds().end());
-    if (kinds.empty()) kinds.push_back(0);
-    for (const int kind : kinds) {
-      if (!covered.insert({rule.retention(), kind}).second) return Invalid(field + ": another rule covers the same");
+    const auto covers = [&](int kind) { return covered.insert({rule.retention(), kind}).second; };
+    if (!std::all_of(rule.notice_kinds().begin(), rule.notice_kinds().end(), covers) || (!notice && !covers(0))) {
+      return Invalid(field + ": another rule covers the same");
     }
   }
   return {};
@@ -95,8 +94,8 @@ v1::Algorithms OwnAlgorithms() {
   return out;
 }
 
-Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position at) {
-  RETURN_IF_ERROR(ApplyChecked(kind, payload, at));
+Status Registry::Apply(v1::EventKind kind, const std::string& payload, Position at, TimeMicros admitted_at) {
+  RETURN_IF_ERROR(ApplyChecked(kind, payload, at, admitted_at));
   std::string row;
   AppendU32(row, static_cast<std::uint32_t>(kind));
   // Of a schema and an erasure only what the registry keeps: the name, the run.
@@ -134,14 +133,14 @@ Status Registry::Restore(Position at, std::string_view row) {
     ASSIGN_OR_RETURN(auto rules, ParsePayload<v1::PolicyRules>(set.rules()));
     policy_ = PolicyInForce{at, std::move(rules)};
   } else {
-    if (Status status = ApplyChecked(kind, payload, at); !status.ok()) {
+    if (Status status = ApplyChecked(kind, payload, at, TimeMicros()); !status.ok()) {
       return Corrupt("stored registry: " + status.message());
     }
   }
   return {};
 }
 
-Status Registry::ApplyChecked(v1::EventKind kind, const std::string& payload, Position at) {
+Status Registry::ApplyChecked(v1::EventKind kind, const std::string& payload, Position at, TimeMicros admitted_at) {
   switch (kind) {
     case v1::EVENT_KIND_LEDGER_OPENED: return Open(payload, at);
     case v1::EVENT_KIND_ISSUER_REGISTERED: return RegisterIssuer(payload, at);
@@ -151,7 +150,7 @@ Status Registry::ApplyChecked(v1::EventKind kind, const std::string& payload, Po
     case v1::EVENT_KIND_KEY_CHANGED: return ChangeKey(payload, at);
     case v1::EVENT_KIND_POLICY_SET: return SetPolicy(payload, at);
     case v1::EVENT_KIND_SCHEMA_REGISTERED: return RegisterSchema(payload);
-    case v1::EVENT_KIND_ERASURE: return Erase(payload, at);
+    case v1::EVENT_KIND_ERASURE: return Erase(payload, at, admitted_at);
     case v1::EVENT_KIND_ERASURE_COMPLETED: return CompleteErasure(payload, at);
     default:
       // Deny by default: an administration this version does not carry out would be admitted and ignored.
@@ -342,7 +341,7 @@ Status Registry::RegisterSchema(const std::string& payload) {
   return {};
 }
 
-Status Registry::Erase(const std::string& payload, Position at) {
+Status Registry::Erase(const std::string& payload, Position at, TimeMicros admitted_at) {
   ASSIGN_OR_RETURN(const auto erasure, ParsePayload<v1::Erasure>(payload));
   ASSIGN_OR_RETURN(const auto plan, ParsePayload<v1::ErasurePlan>(erasure.plan()));
   if (plan.version() != 1) return Unsupported("plan.version: unknown");
@@ -352,7 +351,9 @@ Status Registry::Erase(const std::string& payload, Position at) {
   if (plan.chunk() >= plan.chunk_count() || plan.chunk() != (begun == open_runs_.end() ? 0 : begun->second.chunks)) {
     return Invalid("plan.chunk: not the next of its run");
   }
-  if (!ParseDate(plan.judged_on())) return Invalid("plan.judged_on: not a date");
+  const std::optional<Date> judged_on = ParseDate(plan.judged_on());
+  if (!judged_on) return Invalid("plan.judged_on: not a date");
+  if (*judged_on > JapanDate(admitted_at)) return Invalid("plan.judged_on: has not come yet");
   if (plan.evaluated_at() >= at.value()) return Invalid("plan.evaluated_at: lies ahead");
   if (!policy_ || plan.policy_position() != policy_->position.value()) {
     return Invalid("plan.policy_position: not the rules in force");

@@ -55,10 +55,10 @@ inline constexpr std::string_view kKeyChangeTag = "daicho/key/1\n";
 
 class Registry {
  public:
-  // `payload`: the clear part of an event of that kind, `at`: its position. Errors: kInvalid with the field
+  // `payload`: the clear part of an event of that kind, `at`: its position, `admitted_at`: its time. Errors: kInvalid with the field
   // and the rule it breaks, kUnsupported for a kind or an algorithm that this version does not carry out;
   // nothing is changed then.
-  Status Apply(v1::EventKind kind, const std::string& payload, Position at);
+  Status Apply(v1::EventKind kind, const std::string& payload, Position at, TimeMicros admitted_at);
 
   const v1::LedgerOpened& ledger() const { return ledger_; }
   const std::map<std::string, v1::IssuerRegistered>& issuers() const { return issuers_; }
@@ -96,7 +96,7 @@ class Registry {
  private:
   using KeyName = std::pair<v1::KeyUse, std::string>;
 
-  Status ApplyChecked(v1::EventKind kind, const std::string& payload, Position at);
+  Status ApplyChecked(v1::EventKind kind, const std::string& payload, Position at, TimeMicros admitted_at);
   Status Open(const std::string& payload, Position at);
   Status RegisterIssuer(const std::string& payload, Position at);
   Status RegisterAgency(const std::string& payload, Position at);
@@ -105,7 +105,7 @@ class Registry {
   Status ChangeKey(const std::string& payload, Position at);
   Status SetPolicy(const std::string& payload, Position at);
   Status RegisterSchema(const std::string& payload);
-  Status Erase(const std::string& payload, Position at);
+  Status Erase(const std::string& payload, Position at, TimeMicros admitted_at);
   void TakeErasure(const std::string& run, Position at);
   Status CompleteErasure(const std::string& payload, Position at);
 

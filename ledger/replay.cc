@@ -1,5 +1,7 @@
 #include "ledger/replay.h"
 
+#include <algorithm>
+
 namespace daicho {
 namespace {
 
@@ -18,12 +20,17 @@ std::string RegistryKey(Position position) {
   return key;
 }
 
-Status Prepare(std::string_view record, PreparedEntry& out) {
+Status ReadHead(std::string_view record, PreparedEntry& out) {
   RETURN_IF_ERROR(ParseEntry(record, out.entry));
   RETURN_IF_ERROR(ParseLeafInto(out.entry.leaf, out.leaf));
   RETURN_IF_ERROR(ParseHeaderInto(out.leaf.header(), out.header));
   out.kind = FindKind(out.header.kind());
   if (out.kind == nullptr) return Unsupported("an event of an unknown kind");
+  return {};
+}
+
+Status CheckParts(PreparedEntry& out) {
+  out.finding = FindingKind::kPart;
   const int parts = out.header.commitments_size();
   const int clear = out.kind->clear ? 1 : 0;
   if (static_cast<int>(out.entry.parts.size()) != parts || out.leaf.keys_size() != parts - clear) {
@@ -32,15 +39,17 @@ Status Prepare(std::string_view record, PreparedEntry& out) {
   for (int i = 0; i < parts; ++i) {
     const std::string_view part = out.entry.parts[static_cast<std::size_t>(i)];
     if (i < clear) {
-      RETURN_IF_ERROR(OpenClearPart(part, out.header.commitments(i)).status());
+      Status opened = OpenClearPart(part, out.header.commitments(i)).status();
+      if (!opened.ok()) {
+        out.finding = FindingKind::kCommitment;
+        return opened;
+      }
     } else if (part.empty()) {
       out.erased = true;
     } else if (View(Sha256Of({part})) != out.leaf.part_digests(i - clear)) {
       return Tampered("a sealed part is not the one that was appended");
     }
   }
-  out.leaf_hash = LeafHash(out.entry.leaf);
-  out.header_hash = LeafHash(out.leaf.header());
   return {};
 }
 
@@ -48,12 +57,32 @@ Status Prepare(std::string_view record, PreparedEntry& out) {
 
 void PrepareEntry(std::string_view record, PreparedEntry& out) {
   out.erased = false;
-  out.status = Prepare(record, out);
+  out.status = ReadHead(record, out);
+  out.readable = out.status.ok();
+  if (!out.readable) {
+    out.finding = out.status.code() == Code::kUnsupported ? FindingKind::kUnsupported : FindingKind::kUndecodable;
+    return;
+  }
+  out.leaf_hash = LeafHash(out.entry.leaf);
+  out.header_hash = LeafHash(out.leaf.header());
+  out.status = CheckParts(out);
 }
 
 const IssuerState* LedgerReplay::FindIssuer(const std::string& issuer) const {
   const auto found = issuers_.find(issuer);
   return found == issuers_.end() ? nullptr : &found->second;
+}
+
+Status LedgerReplay::ReportAt(Position position, FindingKind kind, Status status) {
+  if (!sink_) return status;
+  sink_({position, kind, status.message()});
+  return {};
+}
+
+Status LedgerReplay::Refuse(FindingKind kind, Status status) {
+  RETURN_IF_ERROR(Report(kind, status));
+  ++unplaced_;
+  return status;
 }
 
 // Gives every issuer that the registry has learnt of its tree and the key in force. A head that was signed by
@@ -69,7 +98,14 @@ Status LedgerReplay::TakeKeys() {
       unverified_.erase(waiting);
     }
     issuer.key.reset();
-    if (!current.ok()) continue;
+    if (!current.ok()) {
+      const auto spans = registry_.Keys(v1::KEY_USE_ISSUER, name);
+      const bool leaked = !spans.empty() && spans.back().leaked_from && spans.back().until;
+      if (leaked && issuer.last >= *spans.back().leaked_from) {
+        doubts_[name] = {*spans.back().leaked_from, *spans.back().until};
+      }
+      continue;
+    }
     ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(current->key));
     ASSIGN_OR_RETURN(issuer.key, VerifyingKey::From(key));
   }
@@ -77,17 +113,19 @@ Status LedgerReplay::TakeKeys() {
 }
 
 Status LedgerReplay::ApplyClear(const PreparedEntry& prepared) {
-  ASSIGN_OR_RETURN(const std::string payload,
-                   OpenClearPart(prepared.entry.parts[0], prepared.header.commitments(0)));
+  if (prepared.entry.parts.empty()) return {};  // an auditor's case: reported when it was prepared
+  auto payload = OpenClearPart(prepared.entry.parts[0], prepared.header.commitments(0));
+  if (!payload.ok()) return sink_ ? Status() : payload.status();  // reported when it was prepared
   if (prepared.header.kind() == v1::EVENT_KIND_LEDGER_OPENED) {
     v1::LedgerOpened opened;
-    if (!opened.ParseFromString(payload) || opened.ledger() != View(ledger_) ||
+    if (!opened.ParseFromString(*payload) || opened.ledger() != View(ledger_) ||
         opened.registrar_public_key() != View(registrar_)) {
-      return Tampered("this is another ledger than the one expected");
+      RETURN_IF_ERROR(
+          Report(FindingKind::kForeign, Tampered("this is another ledger than the one expected")));
     }
   }
-  if (Status status = registry_.Apply(prepared.header.kind(), payload, next_); !status.ok()) {
-    return Tampered("an admitted event breaks a rule: " + status.message());
+  if (Status status = registry_.Apply(prepared.header.kind(), *payload, next_, TimeMicros(prepared.leaf.admitted_at())); !status.ok()) {
+    return Report(FindingKind::kRule, Tampered("an admitted event breaks a rule: " + status.message()));
   }
   return {};
 }
@@ -101,51 +139,85 @@ Result<LedgerReplay::Checked> LedgerReplay::Next(const PreparedEntry& prepared) 
   if (Status status = CheckEntry(prepared); !status.ok()) return At(next_, status);
   const Checked out{next_,          prepared.leaf,      prepared.header,     prepared.entry,
                     prepared.leaf_hash, prepared.header_hash, !prepared.leaf.head().empty()};
-  last_admitted_at_ = TimeMicros(prepared.leaf.admitted_at());
-  tree_.Append(prepared.leaf_hash);
   next_ = next_.Next();
   return out;
 }
 
+// Where an auditor finds another position than the next, the record before decides nothing yet: entries may be
+// missing, this one may be moved or changed. The entry after it tells.
+Status LedgerReplay::CheckPlace(std::uint64_t says) {
+  const std::uint64_t expected = next_.value();
+  const bool likely = says >= expected - std::min<std::uint64_t>(expected, jump_ ? 1 : 0) &&
+                      says <= expected + unplaced_;
+  if (says == expected || (sink_ && (likely || jump_ == says))) {
+    next_ = Position(says);
+    unplaced_ = 0;
+    jump_.reset();
+  } else if (says < expected) {
+    return Refuse(FindingKind::kPosition, Tampered("the entry says it is at " + std::to_string(says)));
+  } else {
+    RETURN_IF_ERROR(
+        Report(FindingKind::kPosition, Tampered("the entry says it is at " + std::to_string(says))));
+    jump_ = says + 1;
+  }
+  if (next_.value() != tree_.size() || says != next_.value()) tree_whole_ = false;
+  return {};
+}
+
+Status LedgerReplay::CheckSequence(IssuerState& issuer, const PreparedEntry& prepared) {
+  const std::uint64_t says = prepared.header.sequence();
+  const std::uint64_t expected = issuer.whole ? issuer.tree.size() + 1 : issuer.sequence + 1;
+  if (says != expected) {
+    RETURN_IF_ERROR(Report(FindingKind::kSequence,
+                           Tampered("issuer " + prepared.header.issuer() + " has event " + std::to_string(says) +
+                                    " where " + std::to_string(expected) + " belongs")));
+    issuer.whole = false;
+  }
+  issuer.sequence = says;
+  issuer.last = next_;
+  issuer.tree.Append(prepared.header_hash);
+  return {};
+}
+
 Status LedgerReplay::CheckEntry(const PreparedEntry& prepared) {
-  RETURN_IF_ERROR(prepared.status);
+  if (!prepared.readable) return Refuse(prepared.finding, prepared.status);
+  if (!prepared.status.ok()) RETURN_IF_ERROR(Report(prepared.finding, prepared.status));
   const v1::EntryLeaf& leaf = prepared.leaf;
   const v1::EventHeader& header = prepared.header;
-  if (leaf.ledger() != View(ledger_)) return Tampered("the entry belongs to another ledger");
-  if (leaf.position() != next_.value()) {
-    return Tampered("the entry says it is at " + std::to_string(leaf.position()));
+  if (leaf.ledger() != View(ledger_)) {
+    return Refuse(FindingKind::kForeign, Tampered("the entry belongs to another ledger"));
   }
+  RETURN_IF_ERROR(CheckPlace(leaf.position()));
   if (leaf.admitted_at() < last_admitted_at_.value()) {
-    return Tampered("the entry is older than the one before it");
+    RETURN_IF_ERROR(Report(FindingKind::kTime, Tampered("the entry is older than the one before it")));
   }
+  last_admitted_at_ = TimeMicros(leaf.admitted_at());
+  tree_.Append(prepared.leaf_hash);
   const std::string& issuer_name = header.issuer();
   if (!open_issuer_.empty() && open_issuer_ != issuer_name) {
-    return Tampered("another issuer's entry inside a submission");
+    RETURN_IF_ERROR(
+        Report(FindingKind::kSubmission, Tampered("another issuer's entry inside a submission")));
   }
   const bool opening = next_ == Position(0);
   if (opening != (header.kind() == v1::EVENT_KIND_LEDGER_OPENED)) {
-    return Tampered("a ledger begins with its opening, and only there");
-  }
-  if (opening) {
+    RETURN_IF_ERROR(
+        Report(FindingKind::kRule, Tampered("a ledger begins with its opening, and only there")));
+  } else if (opening) {
     RETURN_IF_ERROR(ApplyClear(prepared));
     RETURN_IF_ERROR(TakeKeys());  // of the issuer that opens it
   }
+  open_issuer_ = leaf.head().empty() ? issuer_name : std::string();
   const auto issuer = issuers_.find(issuer_name);
-  if (issuer == issuers_.end()) return Tampered("issuer " + issuer_name + " is not registered");
+  if (issuer == issuers_.end()) {
+    if (!unknown_issuers_.insert(issuer_name).second) return {};
+    return Report(FindingKind::kIssuer, Tampered("issuer " + issuer_name + " is not registered"));
+  }
   if (!MayIssue(issuer->second.role, header.kind())) {
-    return Tampered("issuer " + issuer_name + " may not issue this kind");
+    RETURN_IF_ERROR(
+        Report(FindingKind::kAuthority, Tampered("issuer " + issuer_name + " may not issue this kind")));
   }
-  if (header.sequence() != issuer->second.tree.size() + 1) {
-    return Tampered("issuer " + issuer_name + " has event " + std::to_string(header.sequence()) +
-                    " where " + std::to_string(issuer->second.tree.size() + 1) + " belongs");
-  }
-  issuer->second.tree.Append(prepared.header_hash);
-  if (leaf.head().empty()) {
-    open_issuer_ = issuer_name;
-  } else {
-    open_issuer_.clear();
-    RETURN_IF_ERROR(CheckHead(issuer->second, prepared));
-  }
+  RETURN_IF_ERROR(CheckSequence(issuer->second, prepared));
+  if (!leaf.head().empty()) RETURN_IF_ERROR(CheckHead(issuer->second, prepared));
   if (!prepared.kind->clear || opening) return {};
   RETURN_IF_ERROR(ApplyClear(prepared));
   // A submission's own head is signed by the key that held before it, also where it changes that key.
@@ -154,29 +226,49 @@ Status LedgerReplay::CheckEntry(const PreparedEntry& prepared) {
 
 Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepared) {
   const std::string& name = prepared.header.issuer();
-  ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(prepared.leaf.head()));
+  const auto head = ParseTreeHead(prepared.leaf.head());
+  if (!head.ok()) return Report(FindingKind::kHead, head.status());
   const int prefecture = static_cast<int>(registry_.ledger().prefecture());
-  if (head.origin != IssuerOrigin(prefecture, name) || head.ledger != View(ledger_)) {
-    return Tampered("a head of another issuer or ledger");
+  if (head->origin != IssuerOrigin(prefecture, name) || head->ledger != View(ledger_)) {
+    return Report(FindingKind::kHead, Tampered("a head of another issuer or ledger"));
   }
-  if (head.size != issuer.tree.size() || head.root != issuer.tree.Root()) {
-    return Tampered("the head of issuer " + name + " does not cover its events");
+  if (issuer.whole && (head->size != issuer.tree.size() || head->root != issuer.tree.Root())) {
+    RETURN_IF_ERROR(
+        Report(FindingKind::kHead, Tampered("the head of issuer " + name + " does not cover its events")));
+    issuer.whole = false;
   }
-  if (!issuer.key) return Tampered("the key of issuer " + name + " is revoked");
-  unverified_[name] = prepared.leaf.head();
+  if (!issuer.key) return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
+  unverified_[name] = {prepared.leaf.head(), next_};
   unsaved_issuers_.insert(name);
+  doubts_.erase(name);
   return {};
 }
 
-Status LedgerReplay::VerifyHead(const std::string& issuer, const std::string& note) const {
-  return VerifyTreeHead(note, *issuers_.at(issuer).key)
-      .status()
-      .With("head of issuer " + issuer + " before position " + std::to_string(next_.value() + 1));
+Status LedgerReplay::VerifyHead(const std::string& issuer, const Head& head) {
+  const Status status =
+      VerifyTreeHead(head.note, *issuers_.at(issuer).key)
+          .status()
+          .With("head of issuer " + issuer + " before position " + std::to_string(next_.value() + 1));
+  return status.ok() ? status : ReportAt(head.position, FindingKind::kSignature, status);
 }
 
 Status LedgerReplay::VerifyHeads() {
-  for (const auto& [name, note] : unverified_) RETURN_IF_ERROR(VerifyHead(name, note));
+  for (const auto& [name, head] : unverified_) RETURN_IF_ERROR(VerifyHead(name, head));
   unverified_.clear();
+  return {};
+}
+
+Status LedgerReplay::Finish() {
+  RETURN_IF_ERROR(VerifyHeads());
+  if (!between_submissions()) {
+    RETURN_IF_ERROR(Report(FindingKind::kSubmission, Tampered("the ledger ends inside a submission")));
+  }
+  for (const auto& [name, doubt] : doubts_) {
+    RETURN_IF_ERROR(ReportAt(
+        doubt.from, FindingKind::kKey,
+        Tampered("the key of issuer " + name + " had leaked: its events up to position " +
+                 std::to_string(doubt.until.value() - 1) + " are covered by no later key")));
+  }
   return {};
 }
 

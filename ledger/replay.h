@@ -1,5 +1,7 @@
 // LedgerReplay: reads the ledger's entries in order and believes none of them. Every follower (sequencer,
-// projector, auditor) passes each record through it before using it.
+// projector, notary, auditor) passes each record through it before using it. A follower stops at the first
+// break. An auditor gives a sink: every check that fails is reported to it, and the replay goes on where the
+// ledger makes sense again.
 //
 // Checked per entry: it decodes, belongs to this ledger, has the next position, is not older than the one
 // before, its parts are those that it was appended with (digests, commitments), its issuer is registered and
@@ -20,6 +22,7 @@
 #include "events/kinds.h"
 #include "events/merkle.h"
 #include "events/tree_head.h"
+#include "ledger/finding.h"
 #include "ledger/key_store.h"
 #include "ledger/registry.h"
 #include "ledger/store.h"
@@ -30,12 +33,18 @@ struct IssuerState {
   v1::IssuerRole role = v1::ISSUER_ROLE_UNSPECIFIED;
   std::optional<VerifyingKey> key;  // none: revoked
   MerkleEdge tree;
+  // What follows is the auditor's.
+  bool whole = true;           // `tree` holds all of its events; if not, its heads cannot be judged
+  std::uint64_t sequence = 0;  // of its last event
+  Position last;               // of that
 };
 
 // All that can be said of a record without those before it. Refers into the record; its storage may serve
 // the next one.
 struct PreparedEntry {
   Status status;  // kCorrupt, kUnsupported, kTampered: nothing of it may be used
+  FindingKind finding = FindingKind::kUndecodable;  // what `status` is
+  bool readable = false;  // all but the parts is sound: an auditor goes on with it
   EntryView entry;
   v1::EntryLeaf leaf;
   v1::EventHeader header;
@@ -62,13 +71,20 @@ class LedgerReplay {
   // `registrar`: the public key this ledger is known by; entry 0 must carry it.
   LedgerReplay(LedgerId ledger, Key256 registrar) : ledger_(ledger), registrar_(registrar) {}
 
+  // From here on what a check finds goes to `sink`, and Next fails for entries only of which nothing can be
+  // used; that has been reported then. Findings of one cause are reported once where it can be told.
+  void ReportTo(FindingSink sink) { sink_ = std::move(sink); }
+
   // Errors: kTampered, kCorrupt, kUnsupported, with the position in the message; the state is then
-  // undefined and the follower must stop.
+  // undefined and a follower must stop.
   Result<Checked> Next(const PreparedEntry& prepared);
   // Prepares it too; what it returns is valid until the next call.
   Result<Checked> Next(std::string_view record);
   // Signatures of the newest head of each issuer since the last call. Errors: kTampered.
   Status VerifyHeads();
+  // What can be said only at the ledger's end. Errors: kTampered when it ends inside a submission, or holds
+  // events under a leaked key that no later key has taken over.
+  Status Finish();
   // True between submissions: the only places where a follower may store its state.
   bool between_submissions() const { return open_issuer_.empty(); }
 
@@ -77,6 +93,8 @@ class LedgerReplay {
   const LedgerId& ledger() const { return ledger_; }
   // The ledger's own tree, over all entries so far.
   const MerkleEdge& tree() const { return tree_; }
+  // False once an entry was missing, unreadable or out of its place: the tree is then no longer the ledger's.
+  bool tree_whole() const { return tree_whole_; }
   const Registry& registry() const { return registry_; }
   const IssuerState* FindIssuer(const std::string& issuer) const;
   const std::map<std::string, IssuerState>& issuers() const { return issuers_; }
@@ -88,11 +106,28 @@ class LedgerReplay {
   Status Load(const Store& store, Family family);
 
  private:
+  struct Head {
+    std::string note;
+    Position position;  // of its entry
+  };
+  // Events of an issuer under a key that had leaked, until a head by a later key covers them.
+  struct Doubt {
+    Position from, until;
+  };
+
+  // A failed check: the status, or OK when it went to the sink.
+  Status Report(FindingKind kind, Status status) { return ReportAt(next_, kind, std::move(status)); }
+  Status ReportAt(Position position, FindingKind kind, Status status);
+  // A failed check after which nothing of the entry can be used.
+  Status Refuse(FindingKind kind, Status status);
+
   Status CheckEntry(const PreparedEntry& prepared);
+  Status CheckPlace(std::uint64_t says);
+  Status CheckSequence(IssuerState& issuer, const PreparedEntry& prepared);
   Status CheckHead(IssuerState& issuer, const PreparedEntry& prepared);
   Status ApplyClear(const PreparedEntry& prepared);
   Status TakeKeys();
-  Status VerifyHead(const std::string& issuer, const std::string& note) const;
+  Status VerifyHead(const std::string& issuer, const Head& head);
 
   LedgerId ledger_;
   Key256 registrar_;
@@ -102,8 +137,15 @@ class LedgerReplay {
   MerkleEdge tree_;
   Registry registry_;
   std::map<std::string, IssuerState> issuers_;
-  std::map<std::string, std::string> unverified_;  // issuer → its newest head
+  std::map<std::string, Head> unverified_;  // issuer → its newest head
   std::set<std::string> unsaved_issuers_;
+
+  FindingSink sink_;
+  bool tree_whole_ = true;
+  std::uint64_t unplaced_ = 0;          // records since the last certain place that may have taken one
+  std::optional<std::uint64_t> jump_;   // the place after a gap, if it is one
+  std::set<std::string> unknown_issuers_;
+  std::map<std::string, Doubt> doubts_;  // by issuer
 
   PreparedEntry prepared_;  // of the record at hand
 };

@@ -648,7 +648,8 @@ struct Sequencer::Impl {
       if (event.kind->clear) {
         if (!registry) registry = replay.registry();
         const Position at(replay.next_position().value() + item);
-        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at); !status.ok()) {
+        const TimeMicros now = std::max(options.clock->Now(), replay.last_admitted_at());
+        if (Status status = registry->Apply(event.header.kind(), event.parts[0].payload(), at, now); !status.ok()) {
           refuse(SubmissionViolation("payload", "registry", status.message()));
         } else if (event.header.kind() == v1::EVENT_KIND_ERASURE && !HoldsRows(event.parts[0].payload())) {
           refuse(SubmissionViolation("payload", "rows", "鍵保管庫にない鍵の消去です"));

@@ -30,6 +30,8 @@ const std::string kCertificate =
 std::string Bytes(const Key256& key) { return std::string(View(key)); }
 std::string Fresh() { return Bytes(SigningKey::Generate().public_key()); }
 
+const TimeMicros kNow = ParseTimestamp("2190-01-01T00:00:00+09:00").value();
+
 class RegistryTest : public ::testing::Test {
  protected:
   RegistryTest() {
@@ -130,7 +132,7 @@ class RegistryTest : public ::testing::Test {
   std::string Apply(v1::EventKind kind, const google::protobuf::Message& event) {
     const std::size_t rows = registry_.unsaved().size();
     const std::string keys = Keys(registry_);
-    const Status status = registry_.Apply(kind, event.SerializeAsString(), Position(next_));
+    const Status status = registry_.Apply(kind, event.SerializeAsString(), Position(next_), kNow);
     if (status.ok()) {
       ++next_;
       return "ok";
@@ -269,7 +271,7 @@ TEST_F(RegistryTest, AChangeNamesItsUseHolderActionAndReason) {
   EXPECT_EQ(refused([](auto& c) { c.set_from_position(1); }), "invalid: from_position: only of a revocation");
   EXPECT_EQ(Apply(Give(v1::KEY_USE_WITNESS, "two words", v1::KEY_ACTION_ADD, Fresh())),
             "invalid: holder: not registered");
-  EXPECT_EQ(registry_.Apply(v1::EVENT_KIND_KEY_CHANGED, "\xff", Position(next_)).message(),
+  EXPECT_EQ(registry_.Apply(v1::EVENT_KIND_KEY_CHANGED, "\xff", Position(next_), kNow).message(),
             "the payload cannot be decoded");
 }
 
@@ -324,7 +326,7 @@ TEST_F(RegistryTest, AKeyOfSmallOrderIsRefusedWhereverItComesFrom) {
   EXPECT_EQ(Apply(v1::EVENT_KIND_OPERATOR_REGISTERED, registered), why);
   Registry other;
   opened_.set_sequencer_public_key(Bytes(neutral));
-  EXPECT_EQ(other.Apply(v1::EVENT_KIND_LEDGER_OPENED, opened_.SerializeAsString(), Position(0)).message(),
+  EXPECT_EQ(other.Apply(v1::EVENT_KIND_LEDGER_OPENED, opened_.SerializeAsString(), Position(0), kNow).message(),
             "sequencer: " + why.substr(9));
 }
 
@@ -421,7 +423,7 @@ TEST_F(RegistryTest, AnOpeningIsOfAPrefectureAndOfThisVersionsAlgorithms) {
     v1::LedgerOpened other = opened_;
     change(other);
     Registry fresh;
-    const Status status = fresh.Apply(v1::EVENT_KIND_LEDGER_OPENED, other.SerializeAsString(), Position(0));
+    const Status status = fresh.Apply(v1::EVENT_KIND_LEDGER_OPENED, other.SerializeAsString(), Position(0), kNow);
     return std::string(CodeName(status.code())) + ": " + status.message();
   };
   EXPECT_EQ(refused([](auto& o) { o.set_prefecture(48); }), "invalid: prefecture: 1 to 47");
@@ -634,6 +636,7 @@ TEST_F(ErasureTest, APlanThatBreaksARuleIsRefused) {
   EXPECT_EQ(Refused([](auto& p) { p.set_run("short"); }), "invalid: plan.run: 16 bytes");
   EXPECT_EQ(Refused([](auto& p) { p.set_chunk_count(0); }), "invalid: plan.chunk: not the next of its run");
   EXPECT_EQ(Refused([](auto& p) { p.set_judged_on("today"); }), "invalid: plan.judged_on: not a date");
+  EXPECT_EQ(Refused([](auto& p) { p.set_judged_on("2190-01-02"); }), "invalid: plan.judged_on: has not come yet");
   EXPECT_EQ(Refused([](auto& p) { p.set_evaluated_at(99); }), "invalid: plan.evaluated_at: lies ahead");
   EXPECT_EQ(Refused([](auto& p) { p.set_policy_position(5); }), "invalid: plan.policy_position: not the rules in force");
   EXPECT_EQ(Refused([](auto& p) { p.clear_keys(); }), "invalid: plan.keys: none");

@@ -470,7 +470,7 @@ TEST_P(SequencerTest, ARotationSignsForItsWholeSubmissionAndNoFurther) {
 TEST_P(SequencerTest, AnIssuersNextKeyIsUsedOnceTheLedgerHasIt) {
   const SigningKey next = SigningKey::Generate();
   SubmitterOptions o = P().SubmitterFor(kMaebashi);
-  o.next_key = next;
+  o.next_key = [&]() -> Result<std::optional<SigningKey>> { return std::optional(next); };
   int taken = 0;
   o.on_next_key = [&] { return ++taken, Status(); };
   auto submitter = Submitter::Open(o).value();
