@@ -90,8 +90,9 @@ Result<ErasureAudit::Uses> ErasureAudit::FindUses(Log& log, const std::string& t
             use.superseded_at = Position(leaf.position());
           }
         }
-        row->second.push_back(
-            {key.step(), Position(leaf.position()), header.retention(), leaf.effect(), admitted, {}, {}});
+        Use use{key.step(), Position(leaf.position()), header.retention(), leaf.effect(), admitted, {}, {}};
+        use.from_itself = CountsFromItself(use.effect, !row->second.empty() && row->second.back().from_itself);
+        row->second.push_back(use);
       }
     }
   }
@@ -106,7 +107,7 @@ bool ErasureAudit::HadExpired(const Order& order, const std::string& rule_name, 
   if (rule == nullptr || rule->permanent() || rule->rule() != rule_name) return false;
   const auto judged_on = ParseDate(order.plan.judged_on());
   if (!judged_on || *judged_on > order.admitted) return false;
-  if (!notice || removal) return LastRetainedDay(use.admitted, rule->years()) < *judged_on;
+  if (!notice || use.from_itself) return LastRetainedDay(use.admitted, rule->years()) < *judged_on;
   if (!use.superseded || use.superseded_at > Position(order.plan.evaluated_at())) return false;
   return LastRetainedDay(*use.superseded, rule->years()) < *judged_on;
 }

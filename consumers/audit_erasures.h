@@ -46,6 +46,7 @@ class ErasureAudit {
     Date admitted;
     Position superseded_at;  // with superseded
     std::optional<Date> superseded;
+    bool from_itself = false;  // of a removed resident: its period begins with it
   };
   using Uses = std::map<std::uint64_t, std::vector<Use>>;  // by slot
 

@@ -209,6 +209,11 @@ Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force) {
   return RemoveFile(next);
 }
 
+Status DestroyOldKey(const Home& home, v1::KeyUse use) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  return DestroyFile(OldKeyPath(home, use));
+}
+
 Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,
                         const std::string& kafka_config, const std::string& key_holder) {
   Home home;

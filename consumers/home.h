@@ -67,6 +67,8 @@ Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use);
 // Puts NAME.next.key, if there is one and its public key is `in_force`, in the place of NAME.key, and that in the
 // place of NAME.old.key; rewrites ledger.pub.json. May be repeated after a crash, and called by several processes.
 Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force);
+// Destroys NAME.old.key.
+Status DestroyOldKey(const Home& home, v1::KeyUse use);
 std::string NextKeyPath(const Home& home, v1::KeyUse use);
 std::string OldKeyPath(const Home& home, v1::KeyUse use);
 

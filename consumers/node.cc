@@ -247,7 +247,7 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
     auto drained = sequencer->IntakeDrained(held.intake.front().public_key);
     if (!drained.ok() || !*drained) return {};
-    RETURN_IF_ERROR(DestroyFile(old));
+    RETURN_IF_ERROR(DestroyOldKey(home, v1::KEY_USE_INTAKE));
     return sequencer->ReloadKeys();
   }
 

@@ -18,6 +18,10 @@ bool Supersedes(v1::Effect effect) {
   return effect != v1::EFFECT_NONE && effect != v1::EFFECT_REPEATED && effect != v1::EFFECT_REMOVED_LATE;
 }
 
+bool CountsFromItself(v1::Effect effect, bool removed) {
+  return IsRemoval(effect) || (removed && (effect == v1::EFFECT_REPEATED || effect == v1::EFFECT_REMOVED_LATE));
+}
+
 const v1::RetentionRule* RuleFor(const v1::PolicyRules& rules, v1::RetentionClass retention, bool removal) {
   for (const v1::RetentionRule& rule : rules.retention_rules()) {
     if (rule.retention() != retention) continue;

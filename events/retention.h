@@ -20,6 +20,8 @@ Date LastRetainedDay(Date start, std::uint32_t years);
 // already is superseded by nothing, and counts from its own receipt as a removal does.
 bool IsRemoval(v1::Effect effect);    // 消除, whose period begins when it is received
 bool Supersedes(v1::Effect effect);   // ends the currency of the notices before it
+// Whether its period begins with itself; `removed`: of a resident who was removed before.
+bool CountsFromItself(v1::Effect effect, bool removed);
 
 // The rule for a notice (removal or not) or for another class. Null: it is kept.
 const v1::RetentionRule* RuleFor(const v1::PolicyRules& rules, v1::RetentionClass retention, bool removal);

@@ -31,6 +31,11 @@ TEST(Retention, ALateRemovalAndARepeatEndTheCurrencyOfNothing) {
   EXPECT_FALSE(Supersedes(v1::EFFECT_REPEATED));
   EXPECT_TRUE(IsRemoval(v1::EFFECT_REMOVED));
   EXPECT_FALSE(IsRemoval(v1::EFFECT_REMOVED_LATE));
+  EXPECT_TRUE(CountsFromItself(v1::EFFECT_REMOVED, false));
+  EXPECT_TRUE(CountsFromItself(v1::EFFECT_REMOVED_LATE, true));
+  EXPECT_TRUE(CountsFromItself(v1::EFFECT_REPEATED, true));
+  EXPECT_FALSE(CountsFromItself(v1::EFFECT_REPEATED, false));
+  EXPECT_FALSE(CountsFromItself(v1::EFFECT_REVIVED, true));
 }
 
 TEST(Retention, RulesAreByClassAndOfNoticesByRemovalOrNot) {

@@ -3,6 +3,7 @@ a copy made before holds anything of what has gone; whoever is left is served as
 meanwhile. The day is given, far ahead: the notices are of today."""
 
 import concurrent.futures
+import contextlib
 import datetime
 import json
 import sys
@@ -52,7 +53,10 @@ def erase(node, today=FAR_AHEAD):
 class Erasure:
     """What holds on either log."""
 
-    log = None
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = cls.enterClassContext(temporary_directory())
+        cls.notices = Notices(cls.directory / "notices", 300, 1)
 
     @classmethod
     def send(cls, node, issuer, sequence, notices):
@@ -60,13 +64,13 @@ class Erasure:
         path.write_bytes(notice_file(issuer, sequence, notices))
         node.gateways[issuer].send(path)
 
-    def places(self, node, *homes):
-        log = [node.directory / "log"] if self.log is None else []
-        return [node.home, *homes, *log]
+    @staticmethod
+    def places(node, *homes):
+        return [node.home, *homes, *(path for path in [node.directory / "log"] if path.exists())]
 
     def test_from_the_order_to_files_that_hold_nothing(self):
-        node = Node.found(self.directory / "told", self.log, sorted({*self.notices.issuers, MAEBASHI}))
-        with node:
+        issuers = sorted({*self.notices.issuers, MAEBASHI})
+        with self.log_of("told") as log, Node.found(self.directory / "told", log, issuers) as node:
             node.stop()
             node.start(ROLES)
             node.send_all(self.notices)
@@ -122,7 +126,10 @@ class Erasure:
             node.catch_up()
             self.assertEqual([v["update_number"] for v in node.record(
                 "--resident-code", resident_code(STAYING[0]), "--history").lines()], [2, 3])
-            self.assertEqual(node.rebuild()["digest"], node.content()["digest"])
+            content = node.content()
+            node.stop()
+            self.assertEqual(node.rebuild()["digest"], content["digest"])
+            node.start(ROLES)
 
     def test_while_gateways_keep_sending_nothing_is_lost(self):
         issuers = [MAEBASHI, TAKASAKI, KIRYU]
@@ -136,7 +143,7 @@ class Erasure:
 
         contents = []
         for name, erasures in (("quiet", 0), ("busy", 3)):
-            with self.broker_of(name) as log, Node.found(self.directory / name, log, issuers) as node:
+            with self.log_of(name) as log, Node.found(self.directory / name, log, issuers) as node:
                 node.stop()
                 node.start(ROLES)
                 with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -153,15 +160,16 @@ class Erasure:
 
 
 class OnTheLocalLog(Erasure, unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.directory = cls.enterClassContext(temporary_directory())
-        cls.notices = Notices(cls.directory / "notices", 300, 1)
-
     @staticmethod
-    def broker_of(_name):
-        import contextlib
+    def log_of(_name):
         return contextlib.nullcontext(None)
+
+
+class OnKafka(Erasure, unittest.TestCase):
+    @contextlib.contextmanager
+    def log_of(self, name):
+        with Broker(self.directory / f"kafka-{name}") as broker:
+            yield broker.log
 
 
 if __name__ == "__main__":
