@@ -15,6 +15,7 @@ struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
   std::string name, ledger_file, listen = "127.0.0.1:0", certificate, key, origin;
+  bool new_key = false;
 };
 
 int WitnessInit(const Arguments& a) {
@@ -28,7 +29,7 @@ int WitnessTrust(const Arguments& a) {
   const SystemClock clock;
   auto witness = Witness::Open(a.cli.home, clock);
   if (!witness.ok()) return Fail(witness.status());
-  if (const Status status = (*witness)->Trust(a.ledger_file); !status.ok()) return Fail(status);
+  if (const Status status = (*witness)->Trust(a.ledger_file, a.new_key); !status.ok()) return Fail(status);
   for (const std::string& origin : (*witness)->Origins()) {
     fmt::print("{}\n", FormatNoteKey((*witness)->Find(origin)->key));
   }
@@ -110,6 +111,7 @@ void AddWitnessCommands(Cli& cli) {
       cli.Command(witness, "trust", "証する台帳を加える", [a] { return WitnessTrust(*a); });
   cli.TakesHome(trust);
   trust->add_option("--ledger", a->ledger_file, "都道府県の ledger.pub.json")->required();
+  trust->add_flag("--new-key", a->new_key, "台帳の鍵が替わったことを確かめた上で、新しい鍵を信用する");
 
   CLI::App* serve = cli.Command(witness, "serve", "副署の求めに応える (C2SP tlog-witness)",
                                 [a] { return WitnessServe(*a); });

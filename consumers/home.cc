@@ -102,18 +102,22 @@ std::string FormatLedgerPublic(const LedgerPublic& ledger) {
 Result<LedgerPublic> ReadLedgerPublic(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const auto document = nlohmann::ordered_json::parse(text, nullptr, false);
-  if (!document.is_object() || document.value("format", "") != "daicho-ledger/1") {
-    return Invalid(path + ": not a ledger's public part");
-  }
+  const auto text_of = [&](const char* name) {
+    const bool there = document.is_object() && document.contains(name) && document[name].is_string();
+    return there ? document[name].get<std::string>() : std::string();
+  };
+  if (text_of("format") != "daicho-ledger/1") return Invalid(path + ": not a ledger's public part");
   const auto key = [&](const char* name) -> Result<Key256> {
-    ASSIGN_OR_RETURN(const std::string bytes, FromHex(document.value(name, "")));
+    ASSIGN_OR_RETURN(const std::string bytes, FromHex(text_of(name)));
     auto out = ToArray<32>(bytes);
     return out.ok() ? out : Result<Key256>(Invalid(path + ": " + name + ": 32 bytes in hex"));
   };
   LedgerPublic out;
-  out.prefecture = document.value("prefecture", 0);
+  if (document.contains("prefecture") && document["prefecture"].is_number_integer()) {
+    out.prefecture = document["prefecture"].get<int>();
+  }
   if (out.prefecture < 1 || out.prefecture > 47) return Invalid(path + ": prefecture: 1 to 47");
-  ASSIGN_OR_RETURN(const std::string ledger, FromHex(document.value("ledger", "")));
+  ASSIGN_OR_RETURN(const std::string ledger, FromHex(text_of("ledger")));
   if (ledger.size() != sizeof(LedgerId)) return Invalid(path + ": ledger: 16 bytes in hex");
   ASSIGN_OR_RETURN(out.ledger, ToArray<16>(ledger));
   ASSIGN_OR_RETURN(out.registrar, key("registrar_public_key"));

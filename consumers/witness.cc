@@ -128,7 +128,7 @@ struct Witness::Impl {
   Status LoadCheckpoint(const std::string& path, Log& log) const {
     ASSIGN_OR_RETURN(log.note, ReadFile(path + "/checkpoint"));
     ASSIGN_OR_RETURN(const Note note, ParseNote(log.note));
-    RETURN_IF_ERROR(VerifyNote(note, log.key).With("checkpoint"));
+    // Its own line, which it made once it had verified the log's: the log's key may have changed since.
     RETURN_IF_ERROR(VerifyCosignature(note, key).status().With("checkpoint"));
     ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(log.note));
     if (head.origin != log.key.name || head.ledger != log.ledger) {
@@ -252,37 +252,27 @@ Result<std::unique_ptr<Witness>> Witness::Open(const std::string& dir, const Clo
   return std::unique_ptr<Witness>(new Witness(std::move(impl)));
 }
 
-Status Witness::Trust(const std::string& ledger_public_file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(ledger_public_file));
-  const auto document = nlohmann::json::parse(text, nullptr, false);
-  const auto member = [&](const char* name) {
-    return document.is_object() && document.contains(name) && document[name].is_string()
-               ? document[name].get<std::string>()
-               : std::string();
-  };
-  if (member("format") != "daicho-ledger/1")
-    return Invalid(ledger_public_file + " is no daicho-ledger/1");
-  const bool numbered =
-      document.contains("prefecture") && document["prefecture"].is_number_unsigned();
-  const std::uint64_t prefecture = numbered ? document["prefecture"].get<std::uint64_t>() : 0;
-  if (prefecture < 1 || prefecture > 47) return Invalid("prefecture: 1 to 47");
+Status Witness::Trust(const std::string& ledger_public_file, bool new_key) {
+  ASSIGN_OR_RETURN(const LedgerPublic ledger, ReadLedgerPublic(ledger_public_file));
   Log log;
-  ASSIGN_OR_RETURN(log.ledger, FromHex(member("ledger")));
-  if (log.ledger.size() != 16) return Invalid("ledger: 16 bytes in hex");
-  ASSIGN_OR_RETURN(const Key256 public_key,
-                   ToKey(member("sequencer_public_key"), "sequencer_public_key"));
-  ASSIGN_OR_RETURN(log.registrar, ToKey(member("registrar_public_key"), "registrar_public_key"));
-  log.key.name = LedgerOrigin(static_cast<int>(prefecture));
-  ASSIGN_OR_RETURN(log.key.key, VerifyingKey::From(public_key));
+  log.ledger = View(ledger.ledger);
+  log.registrar = ledger.registrar;
+  log.key.name = LedgerOrigin(ledger.prefecture);
+  ASSIGN_OR_RETURN(log.key.key, VerifyingKey::From(ledger.sequencer));
   log.root = MerkleEdge().Root();
 
   const std::lock_guard hold(impl_->mutex);
   const std::string origin = log.key.name;
   if (const auto known = impl_->logs.find(origin); known != impl_->logs.end()) {
-    const bool same = known->second.ledger == log.ledger &&
-                      known->second.registrar == log.registrar &&
-                      known->second.key.key.bytes() == public_key;
-    return same ? Status() : Conflict(origin + " is pinned with another key or ledger");
+    if (known->second.ledger != log.ledger || known->second.registrar != log.registrar) {
+      return Conflict(origin + " is pinned with another ledger");
+    }
+    if (known->second.key.key.bytes() == ledger.sequencer) return {};
+    if (!new_key) return Conflict(origin + " is pinned with another key");
+    // What it has cosigned stays true of the ledger, whose key changes.
+    const NoteKey key = log.key;
+    log = known->second;
+    log.key = key;
   }
   RETURN_IF_ERROR(MakeDirectories(impl_->LogDir(origin)));
   RETURN_IF_ERROR(WriteFileDurably(impl_->LogDir(origin) + "/log.toml",

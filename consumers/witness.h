@@ -40,9 +40,9 @@ class Witness {
   Witness(const Witness&) = delete;
 
   // Pins a log by the ledger's public file (ledger.pub.json). Harmless when it is known just so.
-  // Durable: when it returns. Errors: kInvalid; kConflict when its origin is known with another key
-  // or ledger.
-  Status Trust(const std::string& ledger_public_file);
+  // With `new_key` the ledger's key takes the place of the one pinned, after it was rotated: a person vouches for
+  // that. Durable: when it returns. Errors: kInvalid; kConflict when its origin is known with another key or ledger.
+  Status Trust(const std::string& ledger_public_file, bool new_key = false);
 
   // POST /add-checkpoint, GET / and GET /<SHA-256 of origin>/checkpoint.
   HttpResponse Handle(const HttpRequest& request);

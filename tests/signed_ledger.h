@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "consumers/home.h"
 #include "events/merkle.h"
 #include "events/tree_head.h"
 
@@ -23,9 +24,12 @@ class SignedLedger {
   std::string ledger_hex() const { return "6f2c00112233445566778899aabbccdd"; }
   // As a node's home has it.
   std::string PublicFile() const {
-    return "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" + ledger_hex() +
-           "\",\"registrar_public_key\":\"" + ToHex(View(key_.public_key())) +
-           "\",\"sequencer_public_key\":\"" + ToHex(View(key_.public_key())) + "\"}";
+    return PublicFile(key_);
+  }
+  // After its key was rotated.
+  std::string PublicFile(const SigningKey& newer) const {
+    return FormatLedgerPublic({10, ToArray<16>(FromHex(ledger_hex()).value()).value(), key_.public_key(),
+                               newer.public_key(), newer.public_key()});
   }
 
   // Entries up to `size`; those from `split` on are of another history.

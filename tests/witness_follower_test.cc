@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "consumers/home.h"
 #include "ledger/files.h"
 #include "ledger/notary.h"
 #include "tests/prefecture.h"
@@ -31,12 +32,8 @@ class WitnessFollowerTest : public ::testing::Test {
     notary_ = std::move(Notary::Open(options).value());
     key_ = prefecture_.ledger_key();
     EXPECT_TRUE(Witness::Create(Dir(), "witness/a").ok());
-    EXPECT_TRUE(WriteFileDurably(directory_ / "pub", "{\"format\":\"daicho-ledger/1\",\"prefecture\":10,\"ledger\":\"" +
-                                                         ToHex(View(sequencer.ledger)) + "\",\"registrar_public_key\":\"" +
-                                                         ToHex(View(sequencer.registrar_public_key)) +
-                                                         "\",\"sequencer_public_key\":\"" +
-                                                         ToHex(View(key_.public_key())) + "\"}")
-                    .ok());
+    const LedgerPublic pub{10, sequencer.ledger, sequencer.registrar_public_key, key_.public_key(), key_.public_key()};
+    EXPECT_TRUE(WriteFileDurably(directory_ / "pub", FormatLedgerPublic(pub)).ok());
     OpenWitness();
     EXPECT_TRUE(witness_->Trust(directory_ / "pub").ok());
   }

@@ -252,5 +252,24 @@ TEST_F(WitnessTest, TellsWhoItIsAndWhatItHasCosigned) {
   EXPECT_EQ(*ReadFile(Dir() + "/witness.pub"), vkey_ + "\n");
 }
 
+TEST_F(WitnessTest, ARotatedKeyIsTakenOnlyWhenAPersonVouchesForIt) {
+  ASSERT_EQ(Show(0, 3).status, 200);
+  const SigningKey newer = SigningKey::Generate();
+  ASSERT_TRUE(WriteFileDurably(directory_ / "rotated.json", ledger_.PublicFile(newer)).ok());
+  const auto show_by_newer = [&](std::uint64_t old_size, std::uint64_t size) {
+    const std::string note = SignTreeHead(ledger_.Head(size), newer);
+    return Post(AddCheckpointBody(old_size, SignedLedger::Between(old_size, size), note)).status;
+  };
+  EXPECT_EQ(show_by_newer(3, 5), 403);
+  EXPECT_EQ(witness_->Trust(directory_ / "rotated.json").code(), Code::kConflict);
+  ASSERT_TRUE(witness_->Trust(directory_ / "rotated.json", true).ok());
+  EXPECT_EQ(show_by_newer(3, 5), 200);  // it goes on from what it has cosigned
+  Open();
+  EXPECT_EQ(show_by_newer(5, 6), 200);
+  EXPECT_EQ(Show(6, 7).status, 403);  // the old key has had its time
+  ASSERT_TRUE(WriteFileDurably(directory_ / "other.json", SignedLedger().PublicFile()).ok());
+  EXPECT_EQ(witness_->Trust(directory_ / "other.json", true).code(), Code::kConflict);
+}
+
 }  // namespace
 }  // namespace daicho
