@@ -12,6 +12,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kReadAhead = 256;
+constexpr std::size_t kStrangersMax = 1'000;
 constexpr std::size_t kRecentMax = 1'024;  // more than a notary still cosigns
 constexpr seconds kCosignDeadline{60};
 constexpr seconds kCoverDeadline{60};      // an entry is covered within a second, if the notary runs
@@ -152,7 +153,8 @@ void CheckpointAudit::CheckRoot(const Pending& pending, const LedgerReplay& repl
 
 void CheckpointAudit::CheckCosigners(const Pending& pending, const Note& note, const LedgerReplay& replay) {
   std::map<std::string, TimeMicros> by_key;  // vkey → when
-  for (const NoteSignature& line : note.signatures) {
+  for (std::size_t i = 0; i < note.signatures.size(); ++i) {
+    const NoteSignature& line = note.signatures[i];
     bool known = false;
     for (const KeySpan& span : replay.registry().Keys(v1::KEY_USE_SEQUENCER, "")) {
       known = known || (line.name == pending.head.origin && line.key_id == span.key_id);
@@ -167,8 +169,11 @@ void CheckpointAudit::CheckCosigners(const Pending& pending, const Note& note, c
         by_key[vkey] = *time;
       }
     }
-    if (!known) {
-      Report(pending.head.size, FindingKind::kCosignature, "a line of a signer that no policy names");
+    if (known) continue;
+    if (strangers_.size() < kStrangersMax) {
+      strangers_.push_back({pending.head.size, pending.note, i});
+    } else {
+      CheckStranger({pending.head.size, pending.note, i});
     }
   }
   CheckedCheckpoint checked{pending.note, pending.head, {}, {}};
@@ -188,6 +193,18 @@ void CheckpointAudit::CheckCosigners(const Pending& pending, const Note& note, c
                      (pending.head.size == newest_->head.size &&
                       checked.cosigners.size() >= newest_->cosigners.size());
   if (newer && !broken_) newest_ = std::move(checked);
+}
+
+void CheckpointAudit::CheckStranger(const Stranger& stranger) {
+  const auto note = ParseNote(stranger.note);  // passed once
+  const NoteSignature& line = note->signatures[stranger.line];
+  for (const auto& [vkey, key] : witnesses_) {
+    if (line.name != key.name || line.key_id != key.id()) continue;
+    const Status status = VerifyCosignature(Note{note->text, {line}}, key).status();
+    if (!status.ok()) Report(stranger.size, FindingKind::kCosignature, status.message() + ": " + key.name);
+    return;
+  }
+  Report(stranger.size, FindingKind::kCosignature, "a line of a signer that no policy names");
 }
 
 // The witnesses that the ledger names. Those of an earlier policy stay known: old checkpoints carry their lines.
@@ -224,6 +241,7 @@ Status CheckpointAudit::Finish(const LedgerReplay& replay) {
            "the ledger holds " + std::to_string(size) + " entries, and " + std::to_string(beyond) +
                " checkpoint(s) cover more, the first " + std::to_string(first));
   }
+  for (const Stranger& stranger : strangers_) CheckStranger(stranger);
   CheckAge(replay);
   return {};
 }

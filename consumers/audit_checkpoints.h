@@ -58,6 +58,13 @@ class CheckpointAudit {
   std::uint64_t good_size() const { return good_size_; }
 
  private:
+  // A line of somebody whom the ledger has not named by then: a witness may cosign a checkpoint that is older than
+  // the rules that name it.
+  struct Stranger {
+    std::uint64_t size = 0;
+    std::string note;
+    std::size_t line = 0;
+  };
   struct Pending {
     std::string text;  // of the note
     std::string note;
@@ -73,6 +80,7 @@ class CheckpointAudit {
   void CheckRoot(const Pending& pending, const LedgerReplay& replay);
   void CheckCosigners(const Pending& pending, const Note& note, const LedgerReplay& replay);
   void LearnWitnesses(const LedgerReplay& replay);
+  void CheckStranger(const Stranger& stranger);
   void CheckAge(const LedgerReplay& replay);
   void Report(std::uint64_t size, FindingKind kind, std::string detail);
 
@@ -87,6 +95,7 @@ class CheckpointAudit {
   bool policy_taken_ = false;
   WitnessPolicy policy_;
   std::map<std::string, NoteKey> witnesses_;        // ever named, by vkey
+  std::vector<Stranger> strangers_;                 // at most kStrangersMax
   std::optional<CheckedCheckpoint> newest_;
   std::optional<TimeMicros> satisfied_at_;          // of the newest checkpoint that the policy is content with
   std::uint64_t satisfied_size_ = 0;

@@ -239,7 +239,7 @@ Result<ProvenEntry> CheckEvidence(std::string_view text, const NoteKey& key, con
   ASSIGN_OR_RETURN(const TreeProof proof, ParseTreeProof(text));
   v1::Evidence evidence;
   if (!evidence.ParseFromString(proof.extra)) return Corrupt("evidence cannot be decoded");
-  if (evidence.version() != kVersion) return Unsupported("evidence of an unknown version");
+  if (evidence.version() != kVersion || !evidence.GetReflection()->GetUnknownFields(evidence).empty()) return Unsupported("evidence of an unknown version");
   ProvenEntry out;
   ASSIGN_OR_RETURN(out.checkpoint, VerifyTreeHead(proof.checkpoint, key.key));
   if (out.checkpoint.origin != key.name) return Tampered("the checkpoint is another ledger's");

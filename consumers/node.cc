@@ -459,7 +459,8 @@ Result<std::string> Node::StatusJson() {
   out["checkpoint"] = nullptr;
   if (impl_->publishing != nullptr) {
     out["checkpoint"] = ordered_json::parse(impl_->publishing->StatusJson());
-    roles["notary"] = {{"http_port", impl_->publishing->port()}};
+    roles["notary"] = {{"position", out["checkpoint"].is_null() ? ordered_json(0) : out["checkpoint"]["size"]}};
+    if (const std::string url = impl_->publishing->url(); !url.empty()) out["http"] = url;
   }
   out["keys"] = {{"epoch", impl_->keys->epoch()}, {"erased_through", impl_->keys->erased_through().value()}};
   out["roles"] = std::move(roles);

@@ -137,7 +137,12 @@ Result<std::unique_ptr<Publishing>> Publishing::Start(PublishingOptions options)
 }
 
 Notary& Publishing::notary() { return *impl_->notary; }
-std::uint16_t Publishing::port() const { return impl_->server == nullptr ? 0 : impl_->server->port(); }
+std::string Publishing::url() const {
+  if (impl_->server == nullptr) return "";
+  const std::string& listen = impl_->options.listen;
+  return (impl_->options.certificate_file.empty() ? "http://" : "https://") + listen.substr(0, listen.rfind(':')) + ":" +
+         std::to_string(impl_->server->port());
+}
 
 std::string Publishing::StatusJson() const {
   const std::string note = impl_->notary->checkpoint();

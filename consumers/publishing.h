@@ -31,7 +31,7 @@ class Publishing {
 
   // Any thread, all of them.
   Notary& notary();
-  std::uint16_t port() const;  // 0 without HTTP
+  std::string url() const;  // "http://127.0.0.1:8443"; empty without HTTP
   // {"size","root","at","cosignatures","cosigned_size","waiting_since","alarm","witnesses":[…]}, or null before
   // the first checkpoint.
   std::string StatusJson() const;

@@ -123,7 +123,7 @@ class Run:
             log = open(self.home / "serve.log", "ab")
             # In a process group of its own: Ctrl-C reaches it through stop(), once.
             self.server = subprocess.Popen(
-                [DAICHO, "serve", "--home", self.node],
+                [DAICHO, "serve", "--home", self.node, "--listen", "127.0.0.1:0"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
             deadline = time.monotonic() + READY_SECONDS_MAX
             while not self.sockets():
@@ -157,14 +157,15 @@ class Run:
         return json.loads(daicho("status", "--home", self.node, "--json"))
 
     def catch_up(self):
-        """Waits until the record file stands where the ledger does."""
+        """Waits until the record file stands where the ledger does, and a checkpoint covers it."""
         deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
         while True:
             status = self.status()
-            if status["record_file"]["position"] >= status["size"]:
+            covered = (status["checkpoint"] or {"size": 0})["size"]
+            if min(status["record_file"]["position"], covered) >= status["size"]:
                 return status
             if time.monotonic() > deadline:
-                raise Failed(f"the record file stays behind the ledger: {json.dumps(status)}")
+                raise Failed(f"the record file or the checkpoint stays behind the ledger: {json.dumps(status)}")
             time.sleep(0.1)
 
     # -- the whole ----------------------------------------------------------------------------
@@ -213,6 +214,7 @@ class Run:
         load = json.loads(self.loaded.read_text())
         final, records = manifest["final"], status["record_file"]
         example = manifest["examples"][0]
+        checkpoint = status["checkpoint"]
         who = ["--operator", "op1", "--operator-key", self.node / "operators/op1.key", "--duty", "5-1"]
         record = ["record", "--home", self.node, *who, "--resident-code", example["resident_code"], "--history"]
         command = shlex.quote(relative(DAICHO))
@@ -227,6 +229,7 @@ Daichō now keeps the record file of prefecture {status["prefecture"]}, in {stat
   {load["seconds"]:.1f} s from the first to the last receipt: {final["notices"] / max(load["seconds"], 1e-9):,.0f} notices/s, signed, checked, sealed and ordered
   {status["size"]:,} entries in the ledger, every one verified again on its way into the record file
   {records["residents"]:,} residents and {records["removed"]:,} removed; digest of all versions {records["digest"]}
+  a signed checkpoint covers {checkpoint["size"]:,} entries: {checkpoint["root"]}
 
 One resident ({example["description"]}), every version that the ledger has kept:
 """)
@@ -235,6 +238,9 @@ One resident ({example["description"]}), every version that the ledger has kept:
         print(line("status", "--home", self.node))
         print(line(*record))
         print(line(*record[:-1], "--on", "令和6年1月1日") + "    what held on that day")
+        print(line("audit", "verify", "--home", self.node) + "    every entry, signature and checkpoint, without a key")
+        print(line("retention", "plan", "--home", self.node) + "    what has outlived its period")
+        print(line("export", "--home", self.node, "--to", "export") + "    all that a stranger needs to verify it")
         print(line("rebuild", "--home", self.node) + "    the record file anew from the ledger (stop the node first)")
         for other in manifest["examples"][1:]:
             print(f"  --resident-code {other['resident_code']}  {other['description']}")

@@ -10,7 +10,10 @@
 #include <fstream>
 
 #include "consumers/audit_report.h"
+#include "consumers/evidence.h"
 #include "consumers/export.h"
+#include "events/evidence.pb.h"
+#include "events/tree_proof.h"
 #include "ledger/files.h"
 #include "ledger/kafka_log.h"
 #include "ledger/notary.h"
@@ -677,6 +680,54 @@ TEST_F(ExportTest, WhatIsMissingOrAddedIsFound) {
   const AuditResult result = Audited();
   ASSERT_EQ(result.findings.size(), 1);
   EXPECT_EQ(result.findings[0].kind, FindingKind::kExport);
+}
+
+// --- evidence
+
+TEST(Evidence, OfEveryEntryHoldsUnderTheLedgersKeyAlone) {
+  World& world = World::Get();
+  MemoryLog log(world.good);
+  const NoteKey key{LedgerOrigin(10), NoteAlgorithm::kEd25519,
+                    VerifyingKey::From(world.public_part.sequencer).value()};
+  const auto policy = WitnessPolicy::Parse("witness w1 " + FormatNoteKey(world.WitnessKey()) + "\nquorum w1\n");
+  for (std::size_t at = 0; at < world.good.entries.size(); ++at) {
+    const auto proof = ProveEntry(world.public_part, log, Position(at));
+    ASSERT_TRUE(proof.ok()) << at << ": " << proof.status().ToString();
+    const auto proven = CheckEvidence(*proof, key, *policy);
+    ASSERT_TRUE(proven.ok()) << at << ": " << proven.status().ToString();
+    EXPECT_EQ(proven->position, Position(at));
+    EXPECT_TRUE(proven->verdict.satisfied);
+    EXPECT_EQ(proven->payload.empty(), proven->header.kind() == v1::EVENT_KIND_UPDATE);
+  }
+  EXPECT_EQ(ProveEntry(world.public_part, log, Position(world.good.entries.size())).status().code(), Code::kNotFound);
+}
+
+TEST(Evidence, IsRefusedUnderAnotherKeyOrWithAnyFieldOfAnotherEntry) {
+  World& world = World::Get();
+  MemoryLog log(world.good);
+  const NoteKey key{LedgerOrigin(10), NoteAlgorithm::kEd25519,
+                    VerifyingKey::From(world.public_part.sequencer).value()};
+  const std::string text = ProveEntry(world.public_part, log, Position(world.first_update)).value();
+  const NoteKey other{LedgerOrigin(10), NoteAlgorithm::kEd25519,
+                      VerifyingKey::From(SigningKey::Generate().public_key()).value()};
+  EXPECT_EQ(CheckEvidence(text, other, WitnessPolicy()).status().code(), Code::kTampered);
+  const TreeProof proof = ParseTreeProof(text).value();
+  v1::Evidence good, swapped;
+  ASSERT_TRUE(good.ParseFromString(proof.extra));
+  ASSERT_TRUE(swapped.ParseFromString(
+      ParseTreeProof(ProveEntry(world.public_part, log, Position(world.first_update + 3)).value()).value().extra));
+  for (const int field : {2, 4, 5, 6, 7, 8}) {
+    v1::Evidence changed = good;
+    const auto* descriptor = v1::Evidence::descriptor()->FindFieldByNumber(field);
+    const auto* reflection = changed.GetReflection();
+    reflection->ClearField(&changed, descriptor);
+    if (!descriptor->is_repeated()) {
+      reflection->SetString(&changed, descriptor, reflection->GetString(swapped, descriptor));
+    }
+    TreeProof forged = proof;
+    forged.extra = changed.SerializeAsString();
+    EXPECT_FALSE(CheckEvidence(FormatTreeProof(forged), key, WitnessPolicy()).ok()) << descriptor->name();
+  }
 }
 
 // --- any byte

@@ -21,7 +21,8 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DAICHO = os.environ.get("DAICHO_BIN") or str(ROOT / "build/release/consumers/daicho")
-EVERY_ROLE = "sequencer,projector,records"
+EVERY_ROLE = "sequencer,projector,records,notary,retention"
+HTTP = ("--listen", "127.0.0.1:0")
 GATEWAYS_AT_ONCE = 4
 READY_SECONDS_MAX = 60
 CATCH_UP_SECONDS_MAX = 120
@@ -223,7 +224,7 @@ class Node:
         path = self.words_of(roles)
         with open(path, "ab") as out:
             self.processes[roles] = subprocess.Popen(
-                [DAICHO, "serve", "--home", self.home, "--roles", roles],
+                [DAICHO, "serve", "--home", self.home, "--roles", roles, *(HTTP if "notary" in roles else ())],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         return self.processes[roles]
 

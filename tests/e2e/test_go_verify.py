@@ -60,11 +60,17 @@ class GoVerify(unittest.TestCase):
         file = cls.directory / "notices.ndjson"
         file.write_bytes(notice_file(ISSUER, 1, [notice(n, ISSUER) for n in range(NOTICES)]))
         cls.node.gateways[ISSUER].send(file)
+        wait_until("a checkpoint covers the ledger", cls.covered)
         cls.export = cls.directory / "export"
         daicho("export", "--home", cls.node.home, "--to", cls.export)
         note = (cls.export / "checkpoint").read_text()
         cosigned = note + "".join(witness.add_checkpoint(note) for witness in cls.witnesses)
         (cls.export / "checkpoint").write_text(cosigned)
+
+    @classmethod
+    def covered(cls):
+        status = cls.node.status()
+        return (status["checkpoint"] or {}).get("size") == status["size"]
 
     def verify(self, where=None, **options):
         given = {"log": self.log_key, "witnesses": [w.key for w in self.witnesses], "quorum": 2, **options}

@@ -23,6 +23,9 @@ std::string Opening() {
   opened.set_prefecture(10);
   opened.set_ledger(std::string(View(kLedger)));
   opened.set_registrar_public_key(std::string(View(Registrar().public_key())));
+  opened.set_sequencer_public_key(std::string(View(Registrar().public_key())));
+  opened.set_intake_public_key(std::string(32, 'i'));
+  *opened.mutable_algorithms() = OwnAlgorithms();
   DraftEvent event{v1::EVENT_KIND_LEDGER_OPENED, v1::RETENTION_CLASS_ADMINISTRATION,
                    opened.SerializeAsString(), "", true};
   const std::string issuer = RoleIssuer(10, "registrar");
