@@ -137,6 +137,17 @@ int Serve(const Arguments& a) {
   return 0;
 }
 
+void PrintCheckpoint(const ordered_json& checkpoint) {
+  if (checkpoint.is_null()) return;
+  fmt::print("証明        {} 件まで  {}  連署 {}", checkpoint["size"].dump(), checkpoint["at"].get<std::string>(),
+             checkpoint["cosignatures"].dump());
+  if (checkpoint.contains("cosigned_size")) {
+    fmt::print("（定足数を満たすのは {} 件まで）", checkpoint["cosigned_size"].dump());
+  }
+  fmt::print("\n");
+  if (checkpoint.contains("alarm")) fmt::print("警報        {}\n", checkpoint["alarm"].get<std::string>());
+}
+
 int ShowStatus(const Arguments& a) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
@@ -160,6 +171,10 @@ int ShowStatus(const Arguments& a) {
                number(file, "residents"), number(file, "removed"), number(file, "versions"));
     if (file.contains("digest")) fmt::print("照合値      {}\n", file["digest"].get<std::string>());
   }
+  PrintCheckpoint(status["checkpoint"]);
+  fmt::print("鍵          世代 {}  消去済み 位置 {} まで\n", number(status["keys"], "epoch"),
+             number(status["keys"], "erased_through"));
+  if (status.contains("http")) fmt::print("公開        {}\n", status["http"].get<std::string>());
   return 0;
 }
 
