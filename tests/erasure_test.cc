@@ -22,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFarAhead[] = "2400-01-01";
-
 struct Row {
   std::string name;
   std::function<OpenLogFunction()> log;
@@ -70,13 +68,19 @@ class ErasureTest : public ::testing::TestWithParam<Row> {
   std::unique_ptr<Projector> File() { return File("file" + std::to_string(builds_++)); }
   std::unique_ptr<Projector> File(const std::string& name) { return r_->CaughtUp(name); }
 
-  // Orders all that has expired by that day; returns when the running sequencer has carried it out.
-  Position Erase(const std::string& today = kFarAhead) {
-    const Position ordered = Order(today);
+  // When all that is superseded today has expired.
+  std::string FarAhead() {
+    Date day = JapanDate(P().clock().Now());
+    day.year = static_cast<std::int16_t>(day.year + 151);
+    return FormatDate(day);
+  }
+  // Orders all that has expired by that day, by default far ahead; returns when the running sequencer has carried it out.
+  Position Erase(const std::string& today = "") {
+    const Position ordered = Order(today.empty() ? FarAhead() : today);
     AwaitCarriedOut(ordered);
     return ordered;
   }
-  Position Order(const std::string& today = kFarAhead) {
+  Position Order(const std::string& today) {
     const auto plan = r_->Plan(*File(), today);
     const v1::Receipt receipt = r_->Submit(r_->Order(plan));
     Retaining::ExpectAdmitted(receipt);
@@ -318,7 +322,7 @@ TEST_P(ErasureTest, ALateRemovalThatStaysIsKnownAgain) {
 TEST_P(ErasureTest, AnOrderThatBreaksARuleIsRefusedAndErasesNothing) {
   Retaining::ExpectAdmitted(P().Submit(Prefecture::Registrar(), {r_->Operator("sato-2", "sato")}));
   Admit({Birth(hanako_, kMaebashi), AddressChange(hanako_, 2, kMaebashi)});
-  const v1::ErasurePlan plan = r_->Plan(*File(), kFarAhead);
+  const v1::ErasurePlan plan = r_->Plan(*File(), FarAhead());
   const std::uint64_t size = P().Size();
   const auto refused = [&](const v1::Erasure& order) {
     const v1::Receipt receipt = r_->Submit(order);
@@ -361,7 +365,7 @@ TEST_P(ErasureTest, UnderAStandingOrderNobodyNeedConsent) {
   rules.set_standing_order("決裁 7号");
   r_->SetPolicy(rules);
   v1::Erasure order;
-  order.set_plan(r_->Plan(*File(), kFarAhead).SerializeAsString());
+  order.set_plan(r_->Plan(*File(), FarAhead()).SerializeAsString());
   order.set_standing_order("決裁 7号");
   const v1::Receipt receipt = r_->Submit(order);
   Retaining::ExpectAdmitted(receipt);
@@ -381,7 +385,7 @@ TEST_P(ErasureTest, ACrashAtAnyStepIsCarriedOnBeforeAnythingIsRead) {
     fs::copy(P().Path("keys"), at + "/keys", fs::copy_options::recursive);
     fs::copy(P().Path("state"), at + "/state", fs::copy_options::recursive);
   };
-  const auto plan = r_->Plan(*File(), kFarAhead);
+  const auto plan = r_->Plan(*File(), FarAhead());
   crash();  // the order will stand, and nothing be done
   P().key_store().OnStep(crash);
   const v1::Receipt receipt = r_->Submit(r_->Order(plan));
@@ -415,7 +419,7 @@ TEST_P(ErasureTest, ACrashAtAnyStepIsCarriedOnBeforeAnythingIsRead) {
 
 TEST_P(ErasureTest, AfterACrashBehindTheOrderARestartCarriesItOut) {
   Admit({Birth(hanako_, kMaebashi), AddressChange(hanako_, 2, kMaebashi)});
-  const auto order = r_->Order(r_->Plan(*File(), kFarAhead));
+  const auto order = r_->Order(r_->Plan(*File(), FarAhead()));
   const v1::Receipt receipt = r_->Submit(order);
   Retaining::ExpectAdmitted(receipt);
   P().Restart();

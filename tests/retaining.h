@@ -113,7 +113,10 @@ class Retaining {
     return projector;
   }
 
-  v1::ErasurePlan Plan(const Projector& projector, const std::string& today) const {
+  // Waits for that day.
+  v1::ErasurePlan Plan(const Projector& projector, const std::string& today) {
+    const std::int64_t ahead = DayNumber(ParseDate(today).value()) - DayNumber(JapanDate(p.clock().Now()));
+    if (ahead > 0) p.clock().Advance(std::chrono::hours(24 * ahead));
     const Registry registry = projector.registry();
     v1::ErasurePlan plan;
     plan.set_version(1);

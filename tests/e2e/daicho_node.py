@@ -219,13 +219,13 @@ class Node:
 
     # -- processes ----------------------------------------------------------------------------
 
-    def launch(self, roles=EVERY_ROLE):
-        """Starts a process and does not wait for it."""
+    def launch(self, roles=EVERY_ROLE, day=None):
+        """Starts a process and does not wait for it. Its clock begins on that day, if one is given."""
         path = self.words_of(roles)
         with open(path, "ab") as out:
             self.processes[roles] = subprocess.Popen(
                 [DAICHO, "serve", "--home", self.home, "--roles", roles, *(HTTP if "notary" in roles else ())],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=clock_of(day))
         return self.processes[roles]
 
     def await_ready(self, roles=EVERY_ROLE):
@@ -240,10 +240,10 @@ class Node:
 
         wait_until(f"serve --roles {roles}", ready, READY_SECONDS_MAX)
 
-    def start(self, roles=EVERY_ROLE):
+    def start(self, roles=EVERY_ROLE, day=None):
         with contextlib.suppress(FileNotFoundError):
             self.words_of(roles).unlink()
-        self.launch(roles)
+        self.launch(roles, day)
         self.await_ready(roles)
 
     def stop(self, roles=None):
@@ -327,6 +327,14 @@ class Node:
             for files in notices.rounds:
                 issuers = order(sorted(files))
                 list(pool.map(lambda issuer: self.gateways[issuer].send(*files[issuer]), issuers))
+
+
+def clock_of(day):
+    """The environment of a process whose clock begins on that day."""
+    if day is None:
+        return None
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return {**os.environ, "LD_PRELOAD": str(library), "FAKETIME": f"@{day} 12:00:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 class NodeSocket:
