@@ -132,7 +132,7 @@ struct Sequencer::Impl {
     residents.reset();
     state.reset();
     store.reset();
-    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys));
+    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys, options.at_rest));
     StoreOptions store_options;
     store_options.families = kFamilies;
     store_options.write_ahead_log = false;  // the ledger is its log
