@@ -88,8 +88,8 @@ class Replayer {
     RETURN_IF_ERROR(Project());
     RETURN_IF_ERROR(WriteFileDurably(options_.out + "/state.json", state_, 0644));
     if (options_.auditor) {
-      RETURN_IF_ERROR(
-          WriteFileDurably(options_.out + "/state.note", SignNote(state_, kAuditor, *options_.auditor), 0644));
+      ASSIGN_OR_RETURN(const std::string note, TrySignNote(state_, kAuditor, *options_.auditor));
+      RETURN_IF_ERROR(WriteFileDurably(options_.out + "/state.note", note, 0644));
     }
     return state_;
   }

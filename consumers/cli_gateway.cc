@@ -20,7 +20,7 @@ namespace {
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string issuer, ledger_file, spool;
+  std::string issuer, ledger_file, spool, token;
   std::vector<std::string> files;
 };
 
@@ -67,7 +67,7 @@ int GatewaySend(const Arguments& a) {
 }
 
 int GatewayRotate(const Arguments& a) {
-  auto path = RequestRotation(a.cli.home);
+  auto path = RequestRotation(a.cli.home, a.token);
   if (!path.ok()) return Fail(path.status());
   if (a.cli.json) {
     std::cout << nlohmann::ordered_json({{"request", *path}}).dump() << "\n";
@@ -175,6 +175,7 @@ void AddGatewayCommands(Cli& cli) {
   init->add_option("--ledger", a->ledger_file, "台帳の ledger.pub.json（鍵を固定する）");
   CLI::App* rotate = cli.Command(gateway, "rotate", "新しい鍵を作り、更新の申請書を書く", [a] { return GatewayRotate(*a); });
   cli.TakesHome(rotate);
+  rotate->add_option("--token", a->token, "新しい鍵が入っているトークンの pkcs11 URI");
   CLI::App* send = cli.Command(gateway, "send", "通知ファイルを送り、受理の結果を表示", [a] { return GatewaySend(*a); });
   cli.TakesHome(send);
   cli.TakesLog(send);

@@ -13,6 +13,7 @@
 #include "events/note.h"
 #include "events/tree_head.h"
 #include "ledger/files.h"
+#include "ledger/pkcs11.h"
 
 namespace daicho {
 namespace {
@@ -22,7 +23,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string use, holder, issuer, reason = "定例の更新", public_key, old_key, vkey, request, file, out;
+  std::string token, use, holder, issuer, reason = "定例の更新", public_key, old_key, vkey, request, file, out;
   std::string operator_id, verification_id, valid_until;
   std::string agency, name, recipient, municipality, certificate;
   std::vector<std::string> roles, terminals, operators, operator_keys;
@@ -188,7 +189,7 @@ Status RotateKeyOf(const Arguments& a, NodeAccess& node, v1::KeyUse use, const s
   std::string signature;
   if (!a.old_key.empty()) {
     ASSIGN_OR_RETURN(const SigningKey old, ReadSigningKey(a.old_key));
-    signature = old.Sign(std::string(kKeyChangeTag) + key);
+    ASSIGN_OR_RETURN(signature, old.TrySign(std::string(kKeyChangeTag) + key));
   }
   return ChangeKey(a, node, use, holder, key, signature);
 }
@@ -280,6 +281,15 @@ int AgencyRotate(const Arguments& a) {
 
 // --- keys ----------------------------------------------------------------------------------------
 
+int KeyCreateToken(const Arguments& a) {
+  auto uri = TokenUri::Parse(a.token);
+  if (!uri.ok()) return Fail(uri.status());
+  auto key = CreateTokenKey(*uri);
+  if (!key.ok()) return Fail(key.status());
+  fmt::print("{}\n", ToHex(View(*key)));
+  return 0;
+}
+
 int KeyList(const Arguments& a) {
   return Show(a, "keys", [](const ordered_json& key) {
     const std::string holder = key["holder"];
@@ -297,6 +307,7 @@ int KeyRotate(const Arguments& a) {
     node::Request request;
     request.mutable_rotate_key()->set_use(static_cast<std::uint32_t>(KeyUseOf(a.use)));
     request.mutable_rotate_key()->set_reason(a.reason);
+    request.mutable_rotate_key()->set_token(a.token);
     return node.Call(request).status();
   });
 }
@@ -445,6 +456,9 @@ void AddKeyCommands(Cli& cli) {
   CLI::App* key = cli.Group("key", "鍵の管理");
   Command(cli, key, "list", "すべての鍵と、それが有効な位置", a, KeyList);
   CLI::App* rotate = Command(cli, key, "rotate", "台帳そのものの鍵を更新", a, KeyRotate);
+  rotate->add_option("--token", a->token, "新しい鍵が入っているトークンの pkcs11 URI（sequencer のとき）");
+  CLI::App* create = cli.Command(key, "create-token", "トークンに署名の鍵を作り、公開鍵を表示", [a] { return KeyCreateToken(*a); });
+  create->add_option("--uri", a->token, "作る鍵の pkcs11 URI")->required();
   CLI::App* revoke = Command(cli, key, "revoke", "鍵を失効させる", a, KeyRevoke);
   revoke->add_option("--holder", a->holder, "鍵の持ち主")->required();
   revoke->add_option("--leaked-from", a->leaked_from, "この位置から後は漏えいした鍵による");

@@ -61,7 +61,7 @@ Result<std::string> SignedRequest(const Arguments& a, const Home& home, std::str
   auto key = ReadSigningKey(path);
   if (!key.ok()) return Denied("operator " + a.operator_id + ": no key at " + path);
   std::string bytes = request.SerializeAsString();
-  signature = key->Sign(std::string(kReadRequestTag) + bytes);
+  ASSIGN_OR_RETURN(signature, key->TrySign(std::string(kReadRequestTag) + bytes));
   return bytes;
 }
 

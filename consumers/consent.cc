@@ -18,7 +18,7 @@ Result<v1::Consent> GiveConsent(const LedgerId& ledger, const std::string& opera
   v1::Consent out;
   out.set_statement(statement.SerializeAsString());
   out.set_key_id(NoteKeyId(operator_id, key.public_key()));
-  out.set_signature(key.Sign(std::string(kConsentTag) + out.statement()));
+  ASSIGN_OR_RETURN(*out.mutable_signature(), key.TrySign(std::string(kConsentTag) + out.statement()));
   return out;
 }
 

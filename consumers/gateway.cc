@@ -85,22 +85,35 @@ Result<Key256> CreateGateway(const std::string& dir, const std::string& issuer,
   return key.public_key();
 }
 
-Result<std::string> RequestRotation(const std::string& dir) {
+namespace {
+
+Status PrepareNextIssuerKey(const std::string& dir, const SigningKey& old, const std::string& token) {
+  const std::string path = dir + kNextKey;
+  if (FileExists(path)) {
+    ASSIGN_OR_RETURN(const SigningKey left, ReadSigningKey(path));
+    // One that is in force by now was left by a crash.
+    if (left.public_key() == old.public_key()) RETURN_IF_ERROR(RemoveFile(path));
+  }
+  if (!token.empty()) return WriteTokenKey(path, token);
+  return FileExists(path) ? Status() : WriteSigningKey(path, SigningKey::Generate());
+}
+
+}  // namespace
+
+Result<std::string> RequestRotation(const std::string& dir, const std::string& token) {
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
   const std::string& issuer = settings["issuer"];
   ASSIGN_OR_RETURN(const SigningKey old, ReadSigningKey(dir + "/keys/issuer.key"));
-  // One that is in force by now was left by a crash.
-  if (auto left = ReadSigningKey(dir + kNextKey); !left.ok() || left->public_key() == old.public_key()) {
-    RETURN_IF_ERROR(WriteSigningKey(dir + kNextKey, SigningKey::Generate()));
-  }
+  RETURN_IF_ERROR(PrepareNextIssuerKey(dir, old, token));
   ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
   const std::string origin = IssuerOrigin(std::stoi(issuer.substr(0, 2)), issuer);
   const std::string key(View(next.public_key()));
+  ASSIGN_OR_RETURN(const std::string signature, old.TrySign(std::string(kKeyChangeTag) + key));
   const ordered_json request = {{"format", kRotationFormat},
                                 {"issuer", issuer},
                                 {"public_key", ToHex(key)},
                                 {"old_key_id", ToHex(NoteKeyId(origin, old.public_key()))},
-                                {"signature", ToHex(old.Sign(std::string(kKeyChangeTag) + key))}};
+                                {"signature", ToHex(signature)}};
   const std::string path = dir + "/issuer.rotate.json";
   RETURN_IF_ERROR(WriteFileDurably(path, request.dump(2) + "\n", 0644));
   return path;

@@ -43,8 +43,9 @@ struct RotationRequest {
   std::string old_key_id;  // 4 bytes
   std::string signature;   // 64 bytes, by the old key over "daicho/key/1\n" ‖ public_key
 };
-// Makes the gateway's next key, unless there is one, and writes issuer.rotate.json. Its path.
-Result<std::string> RequestRotation(const std::string& dir);
+// Makes the gateway's next key, unless there is one, and writes issuer.rotate.json. Its path. With a `token`'s URI the
+// next key is that. Errors: kConflict when another was asked for.
+Result<std::string> RequestRotation(const std::string& dir, const std::string& token);
 // Errors: kInvalid with the field.
 Result<RotationRequest> ReadRotationRequest(const std::string& path);
 

@@ -130,11 +130,24 @@ Result<SigningKey> ReadSigningKey(const std::string& path) {
   ASSIGN_OR_RETURN(std::string text, ReadFile(path));
   auto key = ParseSigningKey(text);
   Wipe(text.data(), text.size());
-  return key.ok() ? std::move(key) : Result<SigningKey>(key.status().With(path));
+  if (key.ok()) return key;
+  // The file is there; what it names may come back.
+  if (key.status().code() == Code::kNotFound) return Unavailable(path + ": " + key.status().message());
+  return key.status().With(path);
 }
 
 Status WriteSigningKey(const std::string& path, const SigningKey& key) {
   return WriteSecret(path, key.seed());
+}
+
+Status WriteTokenKey(const std::string& path, const std::string& uri) {
+  ASSIGN_OR_RETURN(const TokenUri parsed, TokenUri::Parse(uri));
+  ASSIGN_OR_RETURN(const SigningKey key, OpenTokenKey(parsed));
+  if (FileExists(path)) {
+    ASSIGN_OR_RETURN(const SigningKey there, ReadSigningKey(path));
+    if (there.public_key() != key.public_key()) return Conflict(path + " has another key");
+  }
+  return WriteFileDurably(path, uri + "\n", 0600);
 }
 
 namespace {
@@ -185,10 +198,13 @@ Result<LedgerKeys> HeldLedgerKeys(const Home& home) {
 std::string NextKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".next"); }
 std::string OldKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".old"); }
 
-Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use) {
+Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use, const std::string& token) {
+  if (!token.empty() && use != v1::KEY_USE_SEQUENCER) return Invalid("token: holds keys that sign, none of intake");
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
   const std::string path = KeyPath(home, use, ".next");
-  if (!FileExists(path)) {
+  if (!token.empty()) {
+    RETURN_IF_ERROR(WriteTokenKey(path, token));
+  } else if (!FileExists(path)) {
     RETURN_IF_ERROR(use == v1::KEY_USE_INTAKE ? WriteSecret(path, HpkeKeyPair::Generate().private_key)
                                               : WriteSigningKey(path, SigningKey::Generate()));
   }

@@ -1,7 +1,7 @@
 // Home: a prefecture node's directory.
 //
 //   daicho.toml           prefecture, ledger id, log
-//   keys/*.key            private keys of the node's roles, hex, mode 0600. Of the ledger's own, receipts.key and
+//   keys/*.key            private keys of the node's roles, hex or a token's URI, mode 0600. Of the ledger's own, receipts.key and
 //                         intake.key, NAME.next.key is made but not in force yet, NAME.old.key was before NAME.key
 //   operators/*.key       private keys of the first operators, to be handed over to them
 //   ledger.pub.json       what gateways and auditors may know: ledger id and public keys
@@ -62,8 +62,9 @@ Result<Home> OpenHome(const std::string& dir);
 
 // The ledger's own keys that the home holds, read from its files.
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);
-// The public key of the next key of that use, KEY_USE_SEQUENCER or KEY_USE_INTAKE, made unless there is one.
-Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use);
+// The public key of the next key of that use, KEY_USE_SEQUENCER or KEY_USE_INTAKE, made unless there is one. With a
+// `token`'s URI: that key, of KEY_USE_SEQUENCER. Errors: kConflict when another next key is there.
+Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use, const std::string& token);
 // Puts NAME.next.key, if there is one and its public key is `in_force`, in the place of NAME.key, and that in the
 // place of NAME.old.key; rewrites ledger.pub.json. May be repeated after a crash, and called by several processes.
 Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force);
@@ -72,8 +73,12 @@ Status DestroyOldKey(const Home& home, v1::KeyUse use);
 std::string NextKeyPath(const Home& home, v1::KeyUse use);
 std::string OldKeyPath(const Home& home, v1::KeyUse use);
 
+// Errors: kNotFound when there is no such file; kUnavailable for a key in a token that is not there now.
 Result<SigningKey> ReadSigningKey(const std::string& path);
 Status WriteSigningKey(const std::string& path, const SigningKey& key);
+// Makes the token's key the file's, once it has signed. Errors: those of OpenTokenKey; kConflict when the file has
+// another key.
+Status WriteTokenKey(const std::string& path, const std::string& uri);
 
 // Reads "daicho.toml" of a home or gateway: only `key = "value"` lines of the known keys.
 Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,

@@ -313,7 +313,7 @@ Status Node::Wait(const std::function<bool()>& stop) {
   while (impl_->failure.ok() && !stop()) {
     impl_->changed.wait_for(lock, milliseconds(200));
     lock.unlock();
-    impl_->Finish("keys", impl_->TendKeys());
+    if (Status status = impl_->TendKeys(); !status.retriable()) impl_->Finish("keys", status);
     lock.lock();
   }
   return impl_->failure;
@@ -339,7 +339,8 @@ node::Response Node::Answer(const node::Request& request) {
       return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
                                  request.administer().payload()));
     case node::Request::kRotateKey:
-      return Answered(RotateKey(static_cast<v1::KeyUse>(request.rotate_key().use()), request.rotate_key().reason()));
+      return Answered(RotateKey(static_cast<v1::KeyUse>(request.rotate_key().use()), request.rotate_key().reason(),
+                                request.rotate_key().token()));
     case node::Request::kRegistry: {
       if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
       response.set_json(RegistryJson(impl_->projector->get()->registry()));
@@ -401,14 +402,14 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
   return {};
 }
 
-Status Node::RotateKey(v1::KeyUse use, const std::string& reason) {
+Status Node::RotateKey(v1::KeyUse use, const std::string& reason, const std::string& token) {
   if (use != v1::KEY_USE_SEQUENCER && use != v1::KEY_USE_INTAKE) return Invalid("use: sequencer or intake");
   if (impl_->projector == nullptr) return Unsupported("this node has no projector");
   RETURN_IF_ERROR(impl_->TendKeys());
   if (use == v1::KEY_USE_INTAKE && FileExists(OldKeyPath(impl_->home, use))) {
     return Conflict("the intake key before this one is still waited for");
   }
-  ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, use));
+  ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, use, token));
   const Registry registry = impl_->projector->get()->registry();
   ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, ""));
   v1::KeyChanged change;
@@ -419,7 +420,8 @@ Status Node::RotateKey(v1::KeyUse use, const std::string& reason) {
   change.set_new_key_id(registry.KeyIdOf(use, "", change.new_public_key()));
   change.set_algorithm(use == v1::KEY_USE_INTAKE ? "x25519" : "ed25519");
   if (use == v1::KEY_USE_SEQUENCER) {
-    change.set_old_key_signature(impl_->home.receipts.Sign(std::string(kKeyChangeTag) + change.new_public_key()));
+    ASSIGN_OR_RETURN(*change.mutable_old_key_signature(),
+                     impl_->home.receipts.TrySign(std::string(kKeyChangeTag) + change.new_public_key()));
   }
   change.set_reason(reason);
   RETURN_IF_ERROR(Administer(v1::EVENT_KIND_KEY_CHANGED, change.SerializeAsString()));

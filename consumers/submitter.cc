@@ -221,7 +221,8 @@ struct Submitter::Impl {
     head.root = out.after.Root();
     head.ledger = View(ledger);
     head.time = options.clock->Now();
-    ASSIGN_OR_RETURN(out.submission, SealSubmission(body, SignTreeHead(head, options.key), intake, ledger));
+    ASSIGN_OR_RETURN(const std::string note, TrySignTreeHead(head, options.key));
+    ASSIGN_OR_RETURN(out.submission, SealSubmission(body, note, intake, ledger));
     if (out.submission.size() > kRecordBytesMax) return Invalid("the submission is larger than 64 MiB");
     return out;
   }

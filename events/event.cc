@@ -192,10 +192,10 @@ Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_di
   return plain;
 }
 
-std::string SignReceipt(const v1::Receipt& receipt, const SigningKey& key) {
+Result<std::string> SignReceipt(const v1::Receipt& receipt, const SigningKey& key) {
   v1::SignedReceipt out;
   receipt.SerializeToString(out.mutable_receipt());
-  out.set_signature(key.Sign(std::string(kReceiptTag) + out.receipt()));
+  ASSIGN_OR_RETURN(*out.mutable_signature(), key.TrySign(std::string(kReceiptTag) + out.receipt()));
   return out.SerializeAsString();
 }
 

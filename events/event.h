@@ -80,7 +80,8 @@ Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_di
                                    std::string_view commitment);
 Result<std::string> OpenClearPart(std::string_view part, std::string_view commitment);
 
-std::string SignReceipt(const v1::Receipt& receipt, const SigningKey& key);
+// Errors: those of the key's TrySign.
+Result<std::string> SignReceipt(const v1::Receipt& receipt, const SigningKey& key);
 Result<v1::Receipt> VerifyReceipt(std::string_view signed_receipt, const VerifyingKey& key);
 
 }  // namespace daicho

@@ -15,15 +15,16 @@ std::string PathOf(const std::string& dir, const KeyStore& keys) {
   return dir + "/" + std::to_string(keys.erased_through().value());
 }
 
-Status Drop(const std::string& path) {
-  RETURN_IF_ERROR(DestroyStoreKey(path));
+Status Drop(KeyHolder* at_rest, const std::string& path) {
+  if (at_rest != nullptr) RETURN_IF_ERROR(DestroyStoreKey(*at_rest, path));
   return Store::Destroy(path);
 }
 
 Result<Key256> FileKey(KeyHolder& at_rest, const std::string& path, std::string_view purpose) {
-  if (FileExists(path + ".key")) return OpenStoreKey(at_rest, path, purpose);
+  auto key = OpenStoreKey(at_rest, path, purpose);
+  if (key.status().code() != Code::kNotFound) return key;
   // A store without its key is what a crash left of one that was being dropped.
-  RETURN_IF_ERROR(Store::Destroy(path));
+  RETURN_IF_ERROR(Drop(&at_rest, path));
   return CreateStoreKey(at_rest, path, purpose);
 }
 
@@ -39,9 +40,11 @@ Result<std::unique_ptr<Store>> OpenGeneration(StoreOptions options, const std::s
   return Store::Open(options);
 }
 
-Status DropGeneration(const std::string& dir, const KeyStore& keys) { return Drop(PathOf(dir, keys)); }
+Status DropGeneration(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest) {
+  return Drop(at_rest, PathOf(dir, keys));
+}
 
-Status DropOldGenerations(const std::string& dir, const KeyStore& keys) {
+Status DropOldGenerations(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest) {
   const std::string current = PathOf(dir, keys);
   std::vector<std::string> others;
   std::error_code error;
@@ -51,7 +54,7 @@ Status DropOldGenerations(const std::string& dir, const KeyStore& keys) {
   }
   if (error == std::errc::no_such_file_or_directory) return {};
   if (error) return Unavailable("reading " + dir + ": " + error.message());
-  for (const std::string& path : others) RETURN_IF_ERROR(Drop(path));
+  for (const std::string& path : others) RETURN_IF_ERROR(Drop(at_rest, path));
   return {};
 }
 

@@ -21,8 +21,8 @@ namespace daicho {
 Result<std::unique_ptr<Store>> OpenGeneration(StoreOptions options, const std::string& dir, const KeyStore& keys,
                                               KeyHolder* at_rest, std::string_view purpose);
 // Destroys the one that belongs to `keys`; nothing when there is none. Requires: nobody has it open.
-Status DropGeneration(const std::string& dir, const KeyStore& keys);
+Status DropGeneration(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest);
 // Destroys all others. Requires: nobody has them open.
-Status DropOldGenerations(const std::string& dir, const KeyStore& keys);
+Status DropOldGenerations(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest);
 
 }  // namespace daicho

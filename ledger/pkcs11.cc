@@ -107,7 +107,7 @@ Status FromToken(CK_RV rv, std::string_view doing) {
       return Denied(what + ": the token has no user PIN yet");
     case CKR_TOKEN_NOT_PRESENT:
     case CKR_DEVICE_REMOVED:
-      return NotFound(what + ": the token is gone");
+      return Unavailable(what + ": the token is gone");
     case CKR_MECHANISM_INVALID:
     case CKR_MECHANISM_PARAM_INVALID:
     case CKR_FUNCTION_NOT_SUPPORTED:
@@ -260,7 +260,7 @@ class Token {
   std::invoke_result_t<Work, Session&> InSession(Work work) {
     const std::lock_guard lock(mutex_);
     for (bool again = true;; again = false) {
-      if (session_ == nullptr) RETURN_IF_ERROR(Connect());
+      if (session_ == nullptr) RETURN_IF_ERROR(Reconnect());
       auto out = work(*session_);
       if (!session_->lost) return out;
       session_.reset();
@@ -269,6 +269,12 @@ class Token {
   }
 
  private:
+  // It was there: that it is not there now says nothing of its keys.
+  Status Reconnect() {
+    Status status = Connect();
+    return status.code() == Code::kNotFound ? Unavailable(status.message()) : status;
+  }
+
   Status Connect() {
     // A PIN refused once is not tried again: the token would lock itself.
     RETURN_IF_ERROR(refused_);

@@ -34,7 +34,8 @@ struct TokenUri {
 bool IsTokenUri(std::string_view text);
 
 // All of these: kNotFound for a token, key or module that is not there, kDenied for a PIN that is
-// refused, kUnsupported for a mechanism that the token lacks, kUnavailable otherwise.
+// refused, kUnsupported for a mechanism that the token lacks, kUnavailable otherwise. Of what was
+// opened, kNotFound is said of a key only: a token that has gone is unavailable.
 
 // Makes an Ed25519 key pair, and returns its public key. Errors: kConflict when the object exists.
 Result<Key256> CreateTokenKey(const TokenUri& uri);

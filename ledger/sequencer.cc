@@ -132,7 +132,7 @@ struct Sequencer::Impl {
     residents.reset();
     state.reset();
     store.reset();
-    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys));
+    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys, options.at_rest));
     StoreOptions store_options;
     store_options.families = kFamilies;
     store_options.write_ahead_log = false;  // the ledger is its log
@@ -237,7 +237,7 @@ struct Sequencer::Impl {
 
   // Tells an issuer of the keys in force. Its last receipt says where its inbox is read on, and which of its
   // heads is void: so what is still true of it is said again behind.
-  void AddWelcome(const std::string& issuer) {
+  Status AddWelcome(const std::string& issuer) {
     const Registry& registry = replay.registry();
     v1::Receipt receipt;
     receipt.set_version(kReceiptVersion);
@@ -250,14 +250,14 @@ struct Sequencer::Impl {
     welcome.set_intake_public_key(InForce(registry, v1::KEY_USE_INTAKE));
     welcome.set_sequencer_public_key(InForce(registry, v1::KEY_USE_SEQUENCER));
     welcome.set_issuer_key_id(IssuerKeyId(registry, issuer));
-    AddReceipt(receipt);
+    return AddReceipt(receipt);
   }
-  void RepeatRefusal(const std::string& issuer) {
+  Status RepeatRefusal(const std::string& issuer) {
     const auto refused = refusals.find(issuer);
-    if (refused == refusals.end()) return;
+    if (refused == refusals.end()) return {};
     v1::Receipt again = refused->second;
     again.set_inbox_next(answered[issuer].value());
-    AddReceipt(again);
+    return AddReceipt(again);
   }
 
   // Empty: none, or revoked.
@@ -280,12 +280,12 @@ struct Sequencer::Impl {
       }
     }
     // The old key vouches for the new one; what follows verifies by the new.
-    for (const std::string& issuer : told) AddWelcome(issuer);
+    for (const std::string& issuer : told) RETURN_IF_ERROR(AddWelcome(issuer));
     RETURN_IF_ERROR(TakeReceiptKey());
-    for (const std::string& issuer : told) RepeatRefusal(issuer);
+    for (const std::string& issuer : told) RETURN_IF_ERROR(RepeatRefusal(issuer));
     for (const std::string& issuer : newcomers) {
       RETURN_IF_ERROR(CreateIssuerTopics(issuer));
-      AddWelcome(issuer);
+      RETURN_IF_ERROR(AddWelcome(issuer));
       const std::lock_guard lock(mutex);
       to_assign.emplace_back(issuer, Cursor(0));
     }
@@ -550,19 +550,19 @@ struct Sequencer::Impl {
       receipt.set_issuer_root(std::string(View(issuer->tree.Root())));
     }
     answered[arrival.issuer] = arrival.next;
-    AddReceipt(receipt);
-    return {};
+    return AddReceipt(receipt);
   }
 
-  void AddReceipt(v1::Receipt& receipt) {
+  Status AddReceipt(v1::Receipt& receipt) {
     receipt.set_decided_at(options.clock->Now().value());
     TopicRecord record;
     record.topic = topics.Receipt(receipt.issuer());
     record.record.key = receipt.submission();
-    record.record.value = SignReceipt(receipt, receipt_key);
+    ASSIGN_OR_RETURN(record.record.value, SignReceipt(receipt, receipt_key));
     batch.bytes += record.record.value.size();
     batch.records.push_back(std::move(record));
     batch.answered[receipt.issuer()] = answered[receipt.issuer()];
+    return {};
   }
 
   bool IsNext(const Arrival& arrival) const {

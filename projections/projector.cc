@@ -55,7 +55,7 @@ struct Projector::Impl {
     if (store->Get(RecordFile::kMeta, kBuilding).ok()) {
       // A bulk load was cut off: what it left has no position and is of no use.
       store.reset();
-      RETURN_IF_ERROR(DropGeneration(options.dir, *options.keys));
+      RETURN_IF_ERROR(DropGeneration(options.dir, *options.keys, options.at_rest));
       RETURN_IF_ERROR(OpenStore());
     }
     file = std::make_unique<RecordFile>(*store);

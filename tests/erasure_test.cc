@@ -266,7 +266,7 @@ TEST_P(ErasureTest, FilesHoldNothingOfWhatIsGone) {
   Erase();
   ASSERT_TRUE(P().Stop().ok());
   EXPECT_TRUE(File("file")->store().Flush().ok());
-  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store()).ok());
+  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), nullptr).ok());
   EXPECT_EQ(found(), std::set<std::string>());
   EXPECT_EQ(Told(*File(), taro_.code), "2");
 }

@@ -270,13 +270,13 @@ class ReceiptTest : public ::testing::Test {
 };
 
 TEST_F(ReceiptTest, ReadsAsItWasSigned) {
-  EXPECT_EQ(VerifyReceipt(SignReceipt(Receipt(), key_), verifier_)->SerializeAsString(),
+  EXPECT_EQ(VerifyReceipt(SignReceipt(Receipt(), key_).value(), verifier_)->SerializeAsString(),
             Receipt().SerializeAsString());
 }
 
 TEST_F(ReceiptTest, OfAnotherKeyOrChangedIsRefused) {
-  EXPECT_EQ(CodeOf(SignReceipt(Receipt(), SigningKey::Generate())), Code::kTampered);
-  const std::string bytes = SignReceipt(Receipt(), key_);
+  EXPECT_EQ(CodeOf(SignReceipt(Receipt(), SigningKey::Generate()).value()), Code::kTampered);
+  const std::string bytes = SignReceipt(Receipt(), key_).value();
   for (std::size_t at = 0; at < bytes.size(); ++at) {
     std::string damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
@@ -288,10 +288,10 @@ TEST_F(ReceiptTest, OfAnotherKeyOrChangedIsRefused) {
 TEST_F(ReceiptTest, OfANewerVersionIsRefusedThoughSigned) {
   v1::Receipt newer = Receipt();
   newer.set_version(2);
-  EXPECT_EQ(CodeOf(SignReceipt(newer, key_)), Code::kUnsupported);
+  EXPECT_EQ(CodeOf(SignReceipt(newer, key_).value()), Code::kUnsupported);
   newer = Receipt();
   newer.GetReflection()->MutableUnknownFields(&newer)->AddVarint(100, 1);
-  EXPECT_EQ(CodeOf(SignReceipt(newer, key_)), Code::kUnsupported);
+  EXPECT_EQ(CodeOf(SignReceipt(newer, key_).value()), Code::kUnsupported);
 }
 
 }  // namespace

@@ -143,6 +143,23 @@ TEST(Pkcs11, ALostSessionIsOpenedAgain) {
   }
 }
 
+TEST(Pkcs11, WhatWasThereAndIsGoneIsUnavailableUntilItIsBack) {
+  ASSERT_TRUE(CreateTokenKey(Uri("away")).ok());
+  TokenUri uri = Uri("away");
+  uri.pin_path = SoftToken::Get().Path("lent-pin");
+  ASSERT_TRUE(WriteFileDurably(uri.pin_path, "8271\n").ok());
+  const SigningKey key = OpenTokenKey(uri).value();
+  const auto holder = OpenTokenHolder(uri).value();
+  ASSERT_TRUE(holder->Create("root").ok());
+  ASSERT_TRUE(RemoveFile(uri.pin_path).ok());
+  LoseSessions();
+  EXPECT_EQ(key.TrySign("m").status().code(), Code::kUnavailable);
+  EXPECT_EQ(holder->Has("root").status().code(), Code::kUnavailable);
+  ASSERT_TRUE(WriteFileDurably(uri.pin_path, "8271\n").ok());
+  EXPECT_TRUE(key.TrySign("m").ok());
+  EXPECT_TRUE(holder->Has("root").value());
+}
+
 TEST(Pkcs11, ASignerThatFailsOrLiesIsFoundOut) {
   ASSERT_TRUE(CreateTokenKey(Uri("honest")).ok());
   const SigningKey key = OpenTokenKey(Uri("honest")).value();

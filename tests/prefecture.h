@@ -288,8 +288,8 @@ class Prefecture {
     EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_INTAKE, "", held_.intake.front().public_key)}).outcome(),
               v1::OUTCOME_ADMITTED);
   }
-  void RotateSequencerKey() {
-    held_.receipts.insert(held_.receipts.begin(), SigningKey::Generate());
+  void RotateSequencerKey(const SigningKey& to = SigningKey::Generate()) {
+    held_.receipts.insert(held_.receipts.begin(), to);
     EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_SEQUENCER, "", held_.receipts.front().public_key())}).outcome(),
               v1::OUTCOME_ADMITTED);
   }

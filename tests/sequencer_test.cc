@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "ledger/kafka_log.h"
 #include "tests/log_wrappers.h"
 #include "tests/prefecture.h"
@@ -515,6 +517,34 @@ TEST_P(SequencerTest, AKeyOfTheLedgerThatTheNodeDoesNotHoldIsRefused) {
                 "0 payload held");
   ExpectRefused(P().Forge(registrar, {P().Give(v1::KEY_USE_SEQUENCER, "", SigningKey::Generate().public_key())}),
                 "0 payload held");
+}
+
+TEST_P(SequencerTest, WhileItsKeyDoesNotAnswerNothingIsAdmittedAndThenEverythingOnce) {
+  const SigningKey inner = SigningKey::Generate();
+  std::atomic<int> failures = 0;
+  P().RotateSequencerKey(SigningKey::External(inner.public_key(), [&](std::string_view message) -> Result<std::string> {
+    if (failures > 0 && failures-- > 0) return Unavailable("the token does not answer");
+    return inner.TrySign(message);
+  }));
+  failures = 3;
+  EXPECT_EQ(P().Notify(kMaebashi, {Birth(kHanako, kMaebashi)}).outcome(), OUTCOME_ADMITTED);
+  EXPECT_EQ(failures, 0);
+  ExpectRefused(AddressChange(kHanako, 3, kMaebashi), "0 update_number update_number 2");
+  EXPECT_TRUE(P().Stop().ok());
+}
+
+TEST_P(SequencerTest, AnIssuerWhoseKeyDoesNotAnswerSendsNothing) {
+  SubmitterOptions o = P().SubmitterFor(kMaebashi);
+  bool answers = false;
+  o.key = SigningKey::External(o.key.public_key(), [&, key = o.key](std::string_view message) -> Result<std::string> {
+    if (!answers) return Unavailable("the token does not answer");
+    return key.TrySign(message);
+  });
+  auto submitter = Submitter::Open(o).value();
+  EXPECT_EQ(submitter->Submit({Update(Birth(kHanako, kMaebashi))}).status().code(), Code::kUnavailable);
+  answers = true;
+  EXPECT_EQ(submitter->Submit({Update(Birth(kHanako, kMaebashi))})->outcome(), OUTCOME_ADMITTED);
+  EXPECT_EQ(submitter->size(), 1);
 }
 
 TEST_P(SequencerTest, AVoidHeadStaysVoidBehindAWelcomeAndARestart) {
