@@ -1,6 +1,6 @@
 """消去, seen from outside: after `daicho retention run` no file of the node, of its log or of a home restored from
 a copy made before holds anything of what has gone; whoever is left is served as before; and admission goes on
-meanwhile. The notices are of today; the node that erases lives far ahead of it (faketime)."""
+meanwhile. The notices are of today; the node that erases lives far ahead of it (ahead.c)."""
 
 import concurrent.futures
 import contextlib
