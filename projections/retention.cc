@@ -74,7 +74,8 @@ Status PutEntry(const LedgerReplay::Checked& entry, const Put& put) {
   }
   const v1::KeyReference& key = entry.leaf.keys(0);
   const v1::Effect effect = entry.leaf.effect();
-  if (Supersedes(effect) && key.step() > 0) {
+  // What a re-entry follows counts from the removal already.
+  if (Supersedes(effect) && effect != v1::EFFECT_REVIVED && key.step() > 0) {
     PutDue(entry.leaf, v1::RETENTION_CLASS_NOTICE, key, key.step() - 1, Counts::kUpTo, put);
   }
   if (IsRemoval(effect)) PutDue(entry.leaf, v1::RETENTION_CLASS_NOTICE, key, key.step(), Counts::kRemoval, put);

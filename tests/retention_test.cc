@@ -105,6 +105,14 @@ TEST_F(RetentionTest, AReentryStartsAnewAndIsKept) {
   EXPECT_EQ(Expired(kNever), "0: 0-0 notice, 0: 1-1 removal");
 }
 
+TEST_F(RetentionTest, AReentryOnTheDayOfTheRemovalLeavesTheRemovalItsRule) {
+  for (const auto& notice : {Birth(hanako_, kMaebashi), MoveOut(hanako_, 2, kMaebashi), MoveOut(hanako_, 2, kMaebashi),
+                             MoveIn(hanako_, 3, kTakasaki), AddressChange(hanako_, 4, kTakasaki)}) {
+    Admit(notice, "2026-11-24");
+  }
+  EXPECT_EQ(Expired("2176-11-24"), "0: 0-0 notice, 0: 1-1 removal, 0: 2-3 notice");
+}
+
 TEST_F(RetentionTest, AMoveAheadSupersedesAndTheLateRemovalWaitsForTheNextNotice) {
   Admit(Birth(hanako_, kMaebashi), "2026-11-24");
   Admit(MoveIn(hanako_, 3, kTakasaki), "2030-01-01");
