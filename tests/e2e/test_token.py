@@ -8,17 +8,15 @@ import ctypes
 import datetime
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import unittest
 
-from daicho_node import Node, daicho, individual_number, notice, notice_file, resident_code, temporary_directory
+from daicho_node import Node, clock_of, daicho, individual_number, notice, notice_file, resident_code, temporary_directory
 
 MAEBASHI, TAKASAKI = "102016", "102024"
 ROLES = "sequencer,projector,records,notary,retention"
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))  # ops/install brings faketime
 STAYING, LEAVING = 9_000_000, 9_100_000
 LEAVING_NAME = "標的川 消子"
 YEARS = 154
@@ -27,11 +25,11 @@ YEARS = 154
 @contextlib.contextmanager
 def years_later(years):
     """For the processes started within."""
-    change = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{years}y", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-              "NO_FAKE_STAT": "1"}
+    day = (datetime.date.today() + datetime.timedelta(days=365 * years)).isoformat()
+    change = {name: value for name, value in clock_of(day).items() if os.environ.get(name) != value}
     os.environ.update(change)
     try:
-        yield (datetime.date.today() + datetime.timedelta(days=365 * years)).isoformat()
+        yield day
     finally:
         for name in change:
             del os.environ[name]
