@@ -1,6 +1,6 @@
 """Keys that lie in a PKCS#11 token and nowhere else, seen from outside: the ledger's data keys and stores wrapped
 there, the sequencer's and a gateway's key rotated into it. Method: SoftHSM in a temporary directory stands for the
-token, faketime carries the node past the years that notices are kept. A copy of home and log from before the erasure,
+token, a clock that is ahead carries the node past the years that notices are kept. A copy of home and log from before the erasure,
 opened with the same token, is the thief's best case: it must read nothing of what has gone."""
 
 import contextlib
