@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "events/canonical.h"
+
 namespace daicho {
 namespace {
 
@@ -72,7 +74,7 @@ Result<std::string> SealSubmission(const v1::SubmissionBody& body, const std::st
 }
 
 Status ParseHeaderInto(std::string_view bytes, v1::EventHeader& header) {
-  RETURN_IF_ERROR(ParseExact(bytes, header, "event header"));
+  if (!ReadCanonical(bytes, header)) RETURN_IF_ERROR(ParseExact(bytes, header, "event header"));
   if (header.issuer().empty() || header.sequence() == 0 || header.commitments_size() == 0 ||
       header.commitments_size() > static_cast<int>(kPartsPerEventMax)) {
     return Corrupt("event header lacks its issuer, sequence or commitments");
@@ -84,7 +86,7 @@ Status ParseHeaderInto(std::string_view bytes, v1::EventHeader& header) {
 }
 
 Status ParseLeafInto(std::string_view bytes, v1::EntryLeaf& leaf) {
-  RETURN_IF_ERROR(ParseExact(bytes, leaf, "entry leaf"));
+  if (!ReadCanonical(bytes, leaf)) RETURN_IF_ERROR(ParseExact(bytes, leaf, "entry leaf"));
   if (leaf.version() != kLeafVersion) return Unsupported("entry leaf of an unknown version");
   if (leaf.ledger().size() != 16) return Corrupt("entry leaf lacks its ledger");
   for (const v1::KeyReference& key : leaf.keys()) {

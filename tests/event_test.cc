@@ -6,6 +6,8 @@
 
 #include <functional>
 
+#include "events/canonical.h"
+
 namespace daicho {
 namespace {
 
@@ -101,6 +103,71 @@ TEST(Leaf, OfAnotherVersionOrWithoutItsLedgerIsRefused) {
   changed = leaf;
   changed.mutable_keys(0)->set_subject("short");
   EXPECT_EQ(ParseLeaf(changed.SerializeAsString()).status().code(), Code::kCorrupt);
+}
+
+// Every byte of a header and a leaf is dropped, doubled and set to each value: whatever the hand-written reader
+// takes, Protobuf reads as the same message and writes as the same bytes.
+template <typename Message>
+void ExpectReadersAgree(const std::string& bytes, std::size_t& taken) {
+  Message fast, slow;
+  if (!ReadCanonical(bytes, fast)) return;
+  ++taken;
+  ASSERT_TRUE(slow.ParseFromString(bytes)) << ToHex(bytes);
+  ASSERT_EQ(slow.SerializeAsString(), bytes) << ToHex(bytes);
+  ASSERT_EQ(fast.SerializeAsString(), bytes) << ToHex(bytes);
+}
+template <typename Message>
+void ExpectReadersAgreeAround(const std::string& good) {
+  std::size_t taken = 0;
+  ExpectReadersAgree<Message>(good, taken);
+  ASSERT_EQ(taken, 1u);
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    ExpectReadersAgree<Message>(good.substr(0, i), taken);
+    ExpectReadersAgree<Message>(std::string(good).erase(i, 1), taken);
+    ExpectReadersAgree<Message>(std::string(good).insert(i, 1, good[i]), taken);
+    ExpectReadersAgree<Message>(good.substr(i) + good.substr(0, i), taken);
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string changed = good;
+      changed[i] = static_cast<char>(byte);
+      ExpectReadersAgree<Message>(changed, taken);
+    }
+  }
+  EXPECT_GT(taken, good.size());
+}
+
+TEST(Canonical, ReaderAgreesWithProtobufOnAllThatItTakes) {
+  v1::EventHeader header = ParseHeader(MakeDraft(Event(), "102016", Sequence(300)).header()).value();
+  header.add_commitments(header.commitments(0));
+  ExpectReadersAgreeAround<v1::EventHeader>(header.SerializeAsString());
+  v1::EntryLeaf leaf;
+  leaf.set_version(kLeafVersion);
+  leaf.set_ledger(std::string(16, 'l'));
+  leaf.set_position(1'000'000);
+  leaf.set_admitted_at(1'790'000'000'000'000);
+  leaf.set_header(header.SerializeAsString());
+  leaf.set_effect(v1::EFFECT_MOVED_AHEAD);
+  leaf.set_head("a note");
+  for (const std::uint32_t step : {0u, 4'000'000'000u}) {
+    v1::KeyReference& key = *leaf.add_keys();
+    key.set_subject(std::string(16, 's'));
+    key.set_slot(std::uint64_t{7} << 40);
+    key.set_step(step);
+    leaf.add_part_digests(std::string(32, 'd'));
+  }
+  ExpectReadersAgreeAround<v1::EntryLeaf>(leaf.SerializeAsString());
+}
+
+TEST(Canonical, ReaderLeavesToProtobufWhatItsSerialiserWouldWriteOtherwise) {
+  v1::EventHeader header;
+  for (const std::string_view bytes : {std::string_view("\x08\x00", 2),          // a default
+                                       std::string_view("\x18\x81\x00", 3),      // a varint too long
+                                       std::string_view("\x18\x01\x08\x0a", 4),  // an order
+                                       std::string_view("\x18\x01\x18\x01", 4),  // a repetition
+                                       std::string_view("\x38\x01", 2),          // an unknown field
+                                       std::string_view("\x12\x01\xc3", 3)}) {   // no UTF-8
+    EXPECT_FALSE(ReadCanonical(bytes, header)) << ToHex(bytes);
+  }
+  EXPECT_TRUE(ReadCanonical("", header));
 }
 
 // Two entries' parts, each sealed under its own leaf.
