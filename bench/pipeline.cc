@@ -110,7 +110,8 @@ class Pipeline {
     return {};
   }
 
-  // As the gateways do, but without waiting for receipts: every submission is admissible.
+  // As the gateways do, but without waiting for receipts: every submission is admissible. That holds for a first
+  // load alone (generate --years 0): a later notice must not overtake another municipality's about the same person.
   Status FillInboxes() {
     std::vector<std::string> files;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(notices_)) {
@@ -167,8 +168,22 @@ class Pipeline {
     Report("admission", sequencer->position().value() - before, watch.Seconds(), CpuSeconds() - cpu);
     running.request_stop();
     running.join();
-    if (sequencer->counters().rejected > 0) return Invalid("a submission was rejected");
-    return status;
+    RETURN_IF_ERROR(status);
+    return sequencer->counters().rejected > 0 ? Rejection() : Status();
+  }
+
+  // The first violation of the first issuer whose newest receipt has any.
+  Status Rejection() {
+    for (const auto& [issuer, state] : issuers_) {
+      ASSIGN_OR_RETURN(const Received record, log_->ReadLast(topics_.Receipt(issuer)));
+      ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(home_.receipts.public_key()));
+      ASSIGN_OR_RETURN(const v1::Receipt receipt, VerifyReceipt(record.value, key));
+      if (receipt.violations().empty()) continue;
+      const v1::Violation& first = receipt.violations(0);
+      return Invalid("a submission of issuer " + issuer + " was rejected: item " + std::to_string(first.item()) + " " +
+                     first.field() + " " + first.rule());
+    }
+    return Invalid("a submission was rejected");
   }
 
   // Reads the ledger from its start in runs of `records` and hands each run to `take`.
