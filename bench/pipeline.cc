@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "consumers/home.h"
@@ -172,25 +173,31 @@ class Pipeline {
     return sequencer->counters().rejected > 0 ? Rejection() : Status();
   }
 
-  // The first violation of the first issuer whose newest receipt has any.
+  // The earliest refusal: those after it may be its consequence.
   Status Rejection() {
+    ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(home_.receipts.public_key()));
+    std::optional<v1::Receipt> first;
     for (const auto& [issuer, state] : issuers_) {
-      ASSIGN_OR_RETURN(const Received record, log_->ReadLast(topics_.Receipt(issuer)));
-      ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(home_.receipts.public_key()));
-      ASSIGN_OR_RETURN(const v1::Receipt receipt, VerifyReceipt(record.value, key));
-      if (receipt.violations().empty()) continue;
-      const v1::Violation& first = receipt.violations(0);
-      return Invalid("a submission of issuer " + issuer + " was rejected: item " + std::to_string(first.item()) + " " +
-                     first.field() + " " + first.rule());
+      RETURN_IF_ERROR(ForEachRun(topics_.Receipt(issuer), 1'000, [&](std::vector<Received>& received) -> Status {
+        for (const Received& record : received) {
+          ASSIGN_OR_RETURN(v1::Receipt receipt, VerifyReceipt(record.value, key));
+          if (receipt.violations().empty()) continue;
+          if (!first || receipt.decided_at() < first->decided_at()) first = std::move(receipt);
+        }
+        return {};
+      }));
     }
-    return Invalid("a submission was rejected");
+    if (!first) return Invalid("a submission was rejected");
+    const v1::Violation& violation = first->violations(0);
+    return Invalid("a submission of issuer " + first->issuer() + " was rejected: item " +
+                   std::to_string(violation.item()) + " " + violation.field() + " " + violation.rule());
   }
 
-  // Reads the ledger from its start in runs of `records` and hands each run to `take`.
-  Status ForEachRun(std::size_t records, const std::function<Status(std::vector<Received>&)>& take) {
-    ASSIGN_OR_RETURN(const Bounds bounds, log_->GetBounds(topics_.Ledger()));
+  // Reads a topic from its start in runs of `records` and hands each run to `take`.
+  Status ForEachRun(const std::string& topic, std::size_t records, const std::function<Status(std::vector<Received>&)>& take) {
+    ASSIGN_OR_RETURN(const Bounds bounds, log_->GetBounds(topic));
     ASSIGN_OR_RETURN(auto reader, log_->OpenReader());
-    RETURN_IF_ERROR(reader->Assign(topics_.Ledger(), bounds.first).status());
+    RETURN_IF_ERROR(reader->Assign(topic, bounds.first).status());
     while (reader->Next(0) < bounds.end) {
       ASSIGN_OR_RETURN(auto received, reader->Poll(records, milliseconds(100)));
       RETURN_IF_ERROR(take(received));
@@ -216,7 +223,7 @@ class Pipeline {
       run.clear();
       return {};
     };
-    RETURN_IF_ERROR(ForEachRun(kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
+    RETURN_IF_ERROR(ForEachRun(topics_.Ledger(), kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
       for (Received& record : received) {
         if (dump_.is_open()) Dump(record);
         TopicRecord out;
@@ -254,7 +261,7 @@ class Pipeline {
     std::uint64_t records = 0;
     const Stopwatch watch;
     const double cpu = CpuSeconds();
-    RETURN_IF_ERROR(ForEachRun(5'000, [&](std::vector<Received>& received) -> Status {
+    RETURN_IF_ERROR(ForEachRun(topics_.Ledger(), 5'000, [&](std::vector<Received>& received) -> Status {
       records += received.size();
       return {};
     }));
