@@ -7,7 +7,7 @@
 //   rebuild     ledger → record file, every entry verified                        against raw-read
 //   raw-read    the ledger's records read and dropped
 //
-// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE]
+// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
 // prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the log must hold no ledger.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include "consumers/home.h"
@@ -77,8 +78,8 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump)
-      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)) {
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission)
+      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)), per_submission_(per_submission) {
     if (!dump.empty()) dump_.open(dump, std::ios::binary);
   }
 
@@ -124,23 +125,32 @@ class Pipeline {
     for (const std::string& path : files) {
       ASSIGN_OR_RETURN(NoticeFileReading reading, ReadNoticeFile(path));
       if (!reading.errors.empty()) return Invalid(path + ": " + reading.errors[0].message);
-      Issuer& issuer = issuers_[reading.file.issuer];
-      v1::SubmissionBody body;
-      for (std::string& payload : reading.file.payloads) {
-        DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false};
-        *body.add_drafts() = MakeDraft(event, reading.file.issuer, Sequence(issuer.tree.size() + 1));
-        issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
-        ++events_;
+      std::span<std::string> rest(reading.file.payloads);
+      while (!rest.empty()) {
+        const std::size_t size = std::min(rest.size(), per_submission_);
+        RETURN_IF_ERROR(Submit(reading.file.issuer, rest.first(size)));
+        rest = rest.subspan(size);
       }
-      TreeHead head{IssuerOrigin(10, reading.file.issuer), issuer.tree.size(), issuer.tree.Root(),
-                    std::string(View(home_.ledger)), SystemClock().Now()};
-      Record record;
-      ASSIGN_OR_RETURN(record.value, SealSubmission(body, SignTreeHead(head, issuer.key),
-                                                    home_.intake.public_key, home_.ledger));
-      RETURN_IF_ERROR(log_->Append(topics_.Inbox(reading.file.issuer), record));
     }
     Report("gateway", events_, watch.Seconds(), CpuSeconds() - cpu);
     return {};
+  }
+
+  Status Submit(const std::string& name, std::span<std::string> payloads) {
+    Issuer& issuer = issuers_[name];
+    v1::SubmissionBody body;
+    for (std::string& payload : payloads) {
+      DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false};
+      *body.add_drafts() = MakeDraft(event, name, Sequence(issuer.tree.size() + 1));
+      issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
+      ++events_;
+    }
+    TreeHead head{IssuerOrigin(10, name), issuer.tree.size(), issuer.tree.Root(), std::string(View(home_.ledger)),
+                  SystemClock().Now()};
+    Record record;
+    ASSIGN_OR_RETURN(record.value, SealSubmission(body, SignTreeHead(head, issuer.key), home_.intake.public_key,
+                                                  home_.ledger));
+    return log_->Append(topics_.Inbox(name), record);
   }
 
   Status Admit() {
@@ -293,6 +303,7 @@ class Pipeline {
   }
 
   std::string log_name_, notices_, work_;
+  std::size_t per_submission_;
   std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
@@ -308,12 +319,14 @@ class Pipeline {
 int main(int argc, char** argv) {
   CLI::App app{"The way of a load, stage by stage"};
   std::string log, notices, work, dump;
+  std::size_t per_submission = daicho::kEventsPerSubmissionMax;
   app.add_option("--log", log)->required();
   app.add_option("--notices", notices)->required();
   app.add_option("--work", work)->required();
   app.add_option("--dump", dump);
+  app.add_option("--per-submission", per_submission)->check(CLI::Range(std::size_t{1}, daicho::kEventsPerSubmissionMax));
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work, dump).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }
