@@ -7,7 +7,7 @@
 //   rebuild     ledger → record file, every entry verified                        against raw-read
 //   raw-read    the ledger's records read and dropped
 //
-// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE]
+// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
 // prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the log must hold no ledger.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <span>
 #include <thread>
 
 #include "consumers/home.h"
@@ -76,8 +78,8 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump)
-      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)) {
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission)
+      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)), per_submission_(per_submission) {
     if (!dump.empty()) dump_.open(dump, std::ios::binary);
   }
 
@@ -123,23 +125,32 @@ class Pipeline {
     for (const std::string& path : files) {
       ASSIGN_OR_RETURN(NoticeFileReading reading, ReadNoticeFile(path));
       if (!reading.errors.empty()) return Invalid(path + ": " + reading.errors[0].message);
-      Issuer& issuer = issuers_[reading.file.issuer];
-      v1::SubmissionBody body;
-      for (std::string& payload : reading.file.payloads) {
-        DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false};
-        *body.add_drafts() = MakeDraft(event, reading.file.issuer, Sequence(issuer.tree.size() + 1));
-        issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
-        ++events_;
+      std::span<std::string> rest(reading.file.payloads);
+      while (!rest.empty()) {
+        const std::size_t size = std::min(rest.size(), per_submission_);
+        RETURN_IF_ERROR(Submit(reading.file.issuer, rest.first(size)));
+        rest = rest.subspan(size);
       }
-      TreeHead head{IssuerOrigin(10, reading.file.issuer), issuer.tree.size(), issuer.tree.Root(),
-                    std::string(View(home_.ledger)), SystemClock().Now()};
-      Record record;
-      ASSIGN_OR_RETURN(record.value, SealSubmission(body, SignTreeHead(head, issuer.key),
-                                                    home_.intake.public_key, home_.ledger));
-      RETURN_IF_ERROR(log_->Append(topics_.Inbox(reading.file.issuer), record));
     }
     Report("gateway", events_, watch.Seconds(), CpuSeconds() - cpu);
     return {};
+  }
+
+  Status Submit(const std::string& name, std::span<std::string> payloads) {
+    Issuer& issuer = issuers_[name];
+    v1::SubmissionBody body;
+    for (std::string& payload : payloads) {
+      DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false};
+      *body.add_drafts() = MakeDraft(event, name, Sequence(issuer.tree.size() + 1));
+      issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
+      ++events_;
+    }
+    TreeHead head{IssuerOrigin(10, name), issuer.tree.size(), issuer.tree.Root(), std::string(View(home_.ledger)),
+                  SystemClock().Now()};
+    Record record;
+    ASSIGN_OR_RETURN(record.value, SealSubmission(body, SignTreeHead(head, issuer.key), home_.intake.public_key,
+                                                  home_.ledger));
+    return log_->Append(topics_.Inbox(name), record);
   }
 
   Status Admit() {
@@ -172,25 +183,31 @@ class Pipeline {
     return sequencer->counters().rejected > 0 ? Rejection() : Status();
   }
 
-  // The first violation of the first issuer whose newest receipt has any.
+  // The earliest refusal: those after it may be its consequence.
   Status Rejection() {
+    ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(home_.receipts.public_key()));
+    std::optional<v1::Receipt> first;
     for (const auto& [issuer, state] : issuers_) {
-      ASSIGN_OR_RETURN(const Received record, log_->ReadLast(topics_.Receipt(issuer)));
-      ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(home_.receipts.public_key()));
-      ASSIGN_OR_RETURN(const v1::Receipt receipt, VerifyReceipt(record.value, key));
-      if (receipt.violations().empty()) continue;
-      const v1::Violation& first = receipt.violations(0);
-      return Invalid("a submission of issuer " + issuer + " was rejected: item " + std::to_string(first.item()) + " " +
-                     first.field() + " " + first.rule());
+      RETURN_IF_ERROR(ForEachRun(topics_.Receipt(issuer), 1'000, [&](std::vector<Received>& received) -> Status {
+        for (const Received& record : received) {
+          ASSIGN_OR_RETURN(v1::Receipt receipt, VerifyReceipt(record.value, key));
+          if (receipt.violations().empty()) continue;
+          if (!first || receipt.decided_at() < first->decided_at()) first = std::move(receipt);
+        }
+        return {};
+      }));
     }
-    return Invalid("a submission was rejected");
+    if (!first) return Invalid("a submission was rejected");
+    const v1::Violation& violation = first->violations(0);
+    return Invalid("a submission of issuer " + first->issuer() + " was rejected: item " +
+                   std::to_string(violation.item()) + " " + violation.field() + " " + violation.rule());
   }
 
-  // Reads the ledger from its start in runs of `records` and hands each run to `take`.
-  Status ForEachRun(std::size_t records, const std::function<Status(std::vector<Received>&)>& take) {
-    ASSIGN_OR_RETURN(const Bounds bounds, log_->GetBounds(topics_.Ledger()));
+  // Reads a topic from its start in runs of `records` and hands each run to `take`.
+  Status ForEachRun(const std::string& topic, std::size_t records, const std::function<Status(std::vector<Received>&)>& take) {
+    ASSIGN_OR_RETURN(const Bounds bounds, log_->GetBounds(topic));
     ASSIGN_OR_RETURN(auto reader, log_->OpenReader());
-    RETURN_IF_ERROR(reader->Assign(topics_.Ledger(), bounds.first).status());
+    RETURN_IF_ERROR(reader->Assign(topic, bounds.first).status());
     while (reader->Next(0) < bounds.end) {
       ASSIGN_OR_RETURN(auto received, reader->Poll(records, milliseconds(100)));
       RETURN_IF_ERROR(take(received));
@@ -216,7 +233,7 @@ class Pipeline {
       run.clear();
       return {};
     };
-    RETURN_IF_ERROR(ForEachRun(kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
+    RETURN_IF_ERROR(ForEachRun(topics_.Ledger(), kRecordsPerAppend, [&](std::vector<Received>& received) -> Status {
       for (Received& record : received) {
         if (dump_.is_open()) Dump(record);
         TopicRecord out;
@@ -254,7 +271,7 @@ class Pipeline {
     std::uint64_t records = 0;
     const Stopwatch watch;
     const double cpu = CpuSeconds();
-    RETURN_IF_ERROR(ForEachRun(5'000, [&](std::vector<Received>& received) -> Status {
+    RETURN_IF_ERROR(ForEachRun(topics_.Ledger(), 5'000, [&](std::vector<Received>& received) -> Status {
       records += received.size();
       return {};
     }));
@@ -286,6 +303,7 @@ class Pipeline {
   }
 
   std::string log_name_, notices_, work_;
+  std::size_t per_submission_;
   std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
@@ -301,12 +319,14 @@ class Pipeline {
 int main(int argc, char** argv) {
   CLI::App app{"The way of a load, stage by stage"};
   std::string log, notices, work, dump;
+  std::size_t per_submission = daicho::kEventsPerSubmissionMax;
   app.add_option("--log", log)->required();
   app.add_option("--notices", notices)->required();
   app.add_option("--work", work)->required();
   app.add_option("--dump", dump);
+  app.add_option("--per-submission", per_submission)->check(CLI::Range(std::size_t{1}, daicho::kEventsPerSubmissionMax));
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work, dump).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }

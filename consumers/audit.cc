@@ -66,7 +66,7 @@ class Auditor {
     return {};
   }
 
-  Status One(const Received& record, const PreparedEntry& prepared) {
+  Status One(const ReceivedInPlace::One& record, const PreparedEntry& prepared) {
     out_.bytes += record.value.size();
     auto entry = replay_.Next(prepared);
     if (!entry.ok()) return {};  // reported
@@ -94,7 +94,7 @@ class Auditor {
     std::erase_if(out_.roots, [&](const auto& root) { return root.first % stride_ != 0; });
   }
 
-  void CheckKey(const std::string& key, const LedgerReplay::Checked& entry) {
+  void CheckKey(std::string_view key, const LedgerReplay::Checked& entry) {
     static const std::string kNobody(16, '\0');
     if (key != (entry.leaf.keys().empty() ? kNobody : entry.leaf.keys(0).subject())) {
       Take({entry.position, FindingKind::kRecordKey, "the record's key is not the subject's handle"});

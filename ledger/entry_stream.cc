@@ -57,19 +57,19 @@ struct EntryStream::Impl {
 
   void Read() {
     while (reader->Next(0) < options.end) {
-      auto records = reader->Poll(kBatchRecords, kPollWait);
+      auto polled = reader->PollInPlace(kBatchRecords, kPollWait);
       std::unique_lock lock(mutex);
-      if (!records.ok()) failure = records.status();
-      if (!records.ok() || stopping) break;
-      std::erase_if(*records, [&](const Received& r) { return r.cursor >= options.end; });
-      if (!records->empty() && !Push(lock, std::move(*records))) break;
+      if (!polled.ok()) failure = polled.status();
+      if (!polled.ok() || stopping) break;
+      std::erase_if(polled->records, [&](const auto& r) { return r.cursor >= options.end; });
+      if (!polled->records.empty() && !Push(lock, std::move(*polled))) break;
     }
     const std::lock_guard lock(mutex);
     read_all = true;
     changed.notify_all();
   }
 
-  bool Push(std::unique_lock<std::mutex>& lock, std::vector<Received> records) {
+  bool Push(std::unique_lock<std::mutex>& lock, ReceivedInPlace polled) {
     changed.wait(lock, [&] {
       return stopping || (queue.size() < kBatchesMax && (bytes < kQueuedBytesMax || queue.empty()));
     });
@@ -83,8 +83,9 @@ struct EntryStream::Impl {
     }
     next->state = State::kRead;
     next->bytes = 0;
-    for (const Received& record : records) next->bytes += record.value.size() + record.key.size();
-    next->batch.records = std::move(records);
+    for (const auto& record : polled.records) next->bytes += record.value.size() + record.key.size();
+    next->batch.records = std::move(polled.records);
+    next->batch.storage = std::move(polled.storage);
     bytes += next->bytes;
     queue.push_back(std::move(next));
     changed.notify_all();
@@ -125,6 +126,7 @@ struct EntryStream::Impl {
     std::unique_lock lock(mutex);
     if (current != nullptr) {
       bytes -= current->bytes;
+      current->batch.storage.reset();
       unused.push_back(std::move(current));
       changed.notify_all();
     }

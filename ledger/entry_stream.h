@@ -24,7 +24,8 @@ struct EntryStreamOptions {
 class EntryStream {
  public:
   struct Batch {
-    std::vector<Received> records;
+    std::vector<ReceivedInPlace::One> records;
+    std::shared_ptr<void> storage;        // theirs
     std::vector<PreparedEntry> prepared;  // at least as many; storage that serves the next batch
   };
 

@@ -31,7 +31,6 @@ using TopicPtr = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destro
 using QueuePtr = std::unique_ptr<rd_kafka_queue_t, Deleter<rd_kafka_queue_destroy>>;
 using EventPtr = std::unique_ptr<rd_kafka_event_t, Deleter<rd_kafka_event_destroy>>;
 using ErrorPtr = std::unique_ptr<rd_kafka_error_t, Deleter<rd_kafka_error_destroy>>;
-using MessagePtr = std::unique_ptr<rd_kafka_message_t, Deleter<rd_kafka_message_destroy>>;
 using ListPtr = std::unique_ptr<rd_kafka_topic_partition_list_t,
                                 Deleter<rd_kafka_topic_partition_list_destroy>>;
 using NewTopicPtr = std::unique_ptr<rd_kafka_NewTopic_t, Deleter<rd_kafka_NewTopic_destroy>>;
@@ -583,16 +582,26 @@ class KafkaLog::Reader : public LogReader {
   }
 
   Result<std::vector<Received>> Poll(std::size_t records_max, milliseconds wait) override {
+    ASSIGN_OR_RETURN(const ReceivedInPlace polled, PollInPlace(records_max, wait));
     std::vector<Received> out;
+    out.reserve(polled.records.size());
+    for (const auto& r : polled.records) {
+      out.push_back({r.source, r.cursor, r.next, std::string(r.key), std::string(r.value)});
+    }
+    return out;
+  }
+
+  Result<ReceivedInPlace> PollInPlace(std::size_t records_max, milliseconds wait) override {
+    ReceivedInPlace out;
     const Deadline deadline(wait);
     bool moved = false;  // a source went past a marker
-    while (failed_.ok() && out.empty() && !moved) {
+    while (failed_.ok() && out.records.empty() && !moved) {
       RETURN_IF_ERROR(CheckBrokers());
       moved = Drain(std::min(records_max, kPollRecordsMax), deadline.left_ms(), &out);
       if (deadline.passed()) break;
     }
     // What came before a failure is returned before it.
-    if (!failed_.ok() && out.empty()) return failed_;
+    if (!failed_.ok() && out.records.empty()) return failed_;
     return out;
   }
 
@@ -608,6 +617,32 @@ class KafkaLog::Reader : public LogReader {
     Cursor next;
   };
 
+  // What was taken from a queue at once; librdkafka keeps its bytes until this is gone.
+  class Messages {
+   public:
+    explicit Messages(std::size_t most) : list_(most) {}
+    ~Messages() {
+      for (rd_kafka_message_t* message : list_) rd_kafka_message_destroy(message);
+    }
+    Messages(const Messages&) = delete;
+    std::span<rd_kafka_message_t* const> get() const { return list_; }
+    // Once.
+    void Take(rd_kafka_queue_t* queue, int wait_ms) {
+      std::size_t count = 0;
+      if ((list_[0] = rd_kafka_consume_queue(queue, wait_ms)) != nullptr) {
+        count = 1;
+        if (list_.size() > 1) {
+          const auto more = rd_kafka_consume_batch_queue(queue, 0, list_.data() + 1, list_.size() - 1);
+          count += static_cast<std::size_t>(std::max<ssize_t>(more, 0));
+        }
+      }
+      list_.resize(count);
+    }
+
+   private:
+    std::vector<rd_kafka_message_t*> list_;
+  };
+
   // After a lost connection: is it back? If not, say so; a later Poll finds out again.
   Status CheckBrokers() {
     rd_kafka_poll(client_->get(), 0);
@@ -619,26 +654,19 @@ class KafkaLog::Reader : public LogReader {
 
   // Takes what is queued; waits for the first message only, as librdkafka would wait for all it may
   // return. True if a source moved without a record.
-  bool Drain(std::size_t records_max, int wait_ms, std::vector<Received>* out) {
-    messages_.resize(std::max<std::size_t>(records_max, 1));
-    messages_[0] = rd_kafka_consume_queue(queue_.get(), wait_ms);
-    if (messages_[0] == nullptr) return false;
-    std::size_t count = 1;
-    if (messages_.size() > 1) {
-      const auto more =
-          rd_kafka_consume_batch_queue(queue_.get(), 0, messages_.data() + 1, messages_.size() - 1);
-      count += static_cast<std::size_t>(std::max<ssize_t>(more, 0));
-    }
-    out->reserve(count);
+  bool Drain(std::size_t records_max, int wait_ms, ReceivedInPlace* out) {
+    const auto messages = std::make_shared<Messages>(std::max<std::size_t>(records_max, 1));
+    messages->Take(queue_.get(), wait_ms);
+    out->records.reserve(messages->get().size());
     bool moved = false;
-    for (std::size_t i = 0; i < count; ++i) {
-      const MessagePtr message(messages_[i]);
-      if (failed_.ok()) moved |= Take(*message, out);
+    for (const rd_kafka_message_t* message : messages->get()) {
+      if (failed_.ok()) moved |= Take(*message, &out->records);
     }
+    out->storage = messages;
     return moved;
   }
 
-  bool Take(const rd_kafka_message_t& message, std::vector<Received>* out) {
+  bool Take(const rd_kafka_message_t& message, std::vector<ReceivedInPlace::One>* out) {
     const auto it = std::ranges::find_if(
         sources_, [&](const Source& s) { return s.topic.get() == message.rkt; });
     if (it == sources_.end()) return false;
@@ -655,12 +683,9 @@ class KafkaLog::Reader : public LogReader {
     if (offset < it->next)
       return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
     it->next = offset.Next();
-    Received& received = out->emplace_back();
-    received.source = static_cast<std::uint32_t>(it - sources_.begin());
-    received.cursor = offset;
-    received.next = it->next;
-    received.key.assign(static_cast<const char*>(message.key), message.key_len);
-    received.value.assign(static_cast<const char*>(message.payload), message.len);
+    out->push_back({static_cast<std::uint32_t>(it - sources_.begin()), offset, it->next,
+                    std::string_view(static_cast<const char*>(message.key), message.key_len),
+                    std::string_view(static_cast<const char*>(message.payload), message.len)});
     return false;
   }
 
@@ -676,7 +701,6 @@ class KafkaLog::Reader : public LogReader {
   std::unique_ptr<Client> client_;
   QueuePtr queue_;
   std::vector<Source> sources_;
-  std::vector<rd_kafka_message_t*> messages_;
   bool down_ = false;
   Status failed_;
 };

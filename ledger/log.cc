@@ -15,6 +15,16 @@ std::size_t Record::bytes() const {
   return sum;
 }
 
+Result<ReceivedInPlace> LogReader::PollInPlace(std::size_t records_max, std::chrono::milliseconds wait) {
+  ASSIGN_OR_RETURN(auto polled, Poll(records_max, wait));
+  const auto storage = std::make_shared<std::vector<Received>>(std::move(polled));
+  ReceivedInPlace out;
+  out.records.reserve(storage->size());
+  for (const Received& r : *storage) out.records.push_back({r.source, r.cursor, r.next, r.key, r.value});
+  out.storage = storage;
+  return out;
+}
+
 Status CheckLogName(std::string_view name) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';

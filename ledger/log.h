@@ -54,6 +54,20 @@ struct Received {
   std::string value;
 };
 
+// Records read back where the log has them; `storage` keeps them there and may be destroyed by any thread. It is
+// shared because its type is the log's own.
+struct ReceivedInPlace {
+  struct One {
+    std::uint32_t source = 0;
+    Cursor cursor;
+    Cursor next;
+    std::string_view key;
+    std::string_view value;
+  };
+  std::vector<One> records;
+  std::shared_ptr<void> storage;
+};
+
 struct Bounds {
   Cursor first;  // oldest record still held
   Cursor end;    // every committed record lies below it
@@ -73,6 +87,8 @@ class LogReader {
   // that append is committed.
   virtual Result<std::vector<Received>> Poll(std::size_t records_max,
                                              std::chrono::milliseconds wait) = 0;
+  // Poll without a copy of every record where the log can do without. The storage must go before the reader.
+  virtual Result<ReceivedInPlace> PollInPlace(std::size_t records_max, std::chrono::milliseconds wait);
   // Where the next record of that source will be looked for. Once everything below a topic's
   // Bounds::end has been returned and polled past, Next is at or above that end, also where a
   // Kafka transaction marker and no record stands last.
