@@ -111,6 +111,9 @@ int IssuerAdd(const Arguments& a) {
 }
 
 int Serve(const Arguments& a) {
+#ifndef __SANITIZE_ADDRESS__  // whose search for leaks reads this process as a debugger does
+  if (Status status = ProtectProcessMemory(); !status.ok()) return Fail(status);
+#endif
   auto home = OpenHome(a.cli.home);
   if (!home.ok()) return Fail(home.status());
   NodeOptions options;

@@ -339,17 +339,4 @@ CosigningOptions CosigningFor(Notary& notary, WitnessPolicy policy, const Clock&
   return out;
 }
 
-void OfferCheckpoints(const Notary& notary, Cosigning& cosigning, std::stop_token stop) {
-  constexpr std::chrono::milliseconds kLook{200};
-  std::uint64_t next = 1;
-  while (!stop.stop_requested()) {
-    if (!notary.WaitFor(next, kLook)) continue;
-    const std::string note = notary.checkpoint();
-    const auto head = ParseTreeHead(note);
-    CHECK(head.ok());  // it waited for it
-    cosigning.Offer(note);
-    next = head->size + 1;
-  }
-}
-
 }  // namespace daicho

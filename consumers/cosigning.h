@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -80,7 +79,5 @@ class Cosigning {
 
 // Proofs from the notary's trees, lines to the notary, and the newest checkpoint that it has.
 CosigningOptions CosigningFor(Notary& notary, WitnessPolicy policy, const Clock& clock);
-// Offers every checkpoint that the notary publishes, until stopped. A thread of its own.
-void OfferCheckpoints(const Notary& notary, Cosigning& cosigning, std::stop_token stop);
 
 }  // namespace daicho

@@ -52,7 +52,6 @@ struct Publishing::Impl {
 
   HttpResponse Answer(const HttpRequest& request) const {
     if (auto answer = AnswerTlog(*notary, request)) return std::move(*answer);
-    if (options.otherwise) return options.otherwise(request);
     HttpResponse out;
     out.status = 404;
     out.body = "no such path\n";
@@ -136,7 +135,6 @@ Result<std::unique_ptr<Publishing>> Publishing::Start(PublishingOptions options)
   return std::unique_ptr<Publishing>(new Publishing(std::move(impl)));
 }
 
-Notary& Publishing::notary() { return *impl_->notary; }
 std::string Publishing::url() const {
   if (impl_->server == nullptr) return "";
   const std::string& listen = impl_->options.listen;

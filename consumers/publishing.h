@@ -19,8 +19,6 @@ struct PublishingOptions {
   std::string witness_ca_file;              // for witnesses' https://; empty: the system's
   // Told, once, why the notary stopped.
   std::function<void(const Status&)> failed;
-  // Further paths than the ledger's. May be empty.
-  std::function<HttpResponse(const HttpRequest&)> otherwise;
 };
 
 class Publishing {
@@ -29,8 +27,7 @@ class Publishing {
   ~Publishing();
   Publishing(const Publishing&) = delete;
 
-  // Any thread, all of them.
-  Notary& notary();
+  // Any thread, both.
   std::string url() const;  // "http://127.0.0.1:8443"; empty without HTTP
   // {"size","root","at","cosignatures","cosigned_size","waiting_since","alarm","witnesses":[…]}, or null before
   // the first checkpoint.
