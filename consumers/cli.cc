@@ -5,7 +5,9 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "consumers/consent.h"
 #include "consumers/progress.h"
+#include "events/clock.h"
 
 namespace daicho {
 namespace {
@@ -42,6 +44,17 @@ void WatchForStop() {
 }
 
 bool StopRequested() { return g_stop != 0; }
+
+Result<v1::Consent> ConsentOf(const Home& home, const std::vector<std::string>& given, const std::string& operator_id,
+                              v1::EventKind kind, const Digest& digest) {
+  std::string path = home.Path("operators/" + operator_id + ".key");
+  for (const std::string& each : given) {
+    if (each.starts_with(operator_id + "=")) path = each.substr(operator_id.size() + 1);
+  }
+  auto key = ReadSigningKey(path);
+  if (!key.ok()) return Denied("operator " + operator_id + ": no key at " + path);
+  return GiveConsent(home.ledger, operator_id, *key, kind, digest, SystemClock().Now());
+}
 
 CLI::App* Cli::Group(const char* name, const char* what) {
   const auto known = app_.get_subcommands([&](CLI::App* sub) { return sub->get_name() == name; });

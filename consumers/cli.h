@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "consumers/node.h"
 #include "consumers/node_socket.h"
@@ -19,6 +20,11 @@ int Fail(const Status& status);
 // From here on SIGINT and SIGTERM end nothing by themselves: StopRequested tells that one came.
 void WatchForStop();
 bool StopRequested();
+
+// The consent of an operator at this machine. Its key: of `given`, "ID=FILE" each, or HOME/operators/ID.key.
+// Errors: kDenied without a key.
+Result<v1::Consent> ConsentOf(const Home& home, const std::vector<std::string>& given, const std::string& operator_id,
+                              v1::EventKind kind, const Digest& digest);
 
 class Cli {
  public:

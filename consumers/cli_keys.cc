@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "consumers/cli.h"
-#include "consumers/consent.h"
 #include "consumers/gateway.h"
 #include "consumers/registry_json.h"
 #include "events/clock.h"
@@ -334,17 +333,6 @@ int PolicyShow(const Arguments& a) {
   return Show(a, "policy", [](const ordered_json& rule) { return rule.dump(); });
 }
 
-Result<v1::Consent> ConsentOf(const Arguments& a, const Home& home, const std::string& operator_id,
-                              const Digest& digest) {
-  std::string path = home.Path("operators/" + operator_id + ".key");
-  for (const std::string& given : a.operator_keys) {
-    if (given.starts_with(operator_id + "=")) path = given.substr(operator_id.size() + 1);
-  }
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + operator_id + ": no key at " + path);
-  return GiveConsent(home.ledger, operator_id, *key, v1::EVENT_KIND_POLICY_SET, digest, SystemClock().Now());
-}
-
 int PolicySet(const Arguments& a) {
   auto text = ReadFile(a.file);
   if (!text.ok()) return Fail(text.status());
@@ -367,7 +355,7 @@ int PolicySet(const Arguments& a) {
     set.set_rules(rules.SerializeAsString());
     const Digest digest = Sha256Of({set.rules()});
     for (const std::string& id : a.operators) {
-      ASSIGN_OR_RETURN(*set.add_consents(), ConsentOf(a, node.home(), id, digest));
+      ASSIGN_OR_RETURN(*set.add_consents(), ConsentOf(node.home(), a.operator_keys, id, v1::EVENT_KIND_POLICY_SET, digest));
     }
     return node.Administer(v1::EVENT_KIND_POLICY_SET, set.SerializeAsString());
   });

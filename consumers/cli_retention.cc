@@ -7,7 +7,6 @@
 
 #include "consumers/backup.h"
 #include "consumers/cli.h"
-#include "consumers/consent.h"
 #include "events/clock.h"
 
 namespace daicho {
@@ -67,16 +66,6 @@ int RetentionPlan(const Arguments& a) {
   return 0;
 }
 
-// The keys of --operator ID, from HOME/operators or --operator-key ID=FILE.
-Result<SigningKey> OperatorKey(const Arguments& a, const Home& home, const std::string& id) {
-  std::string path = home.Path("operators/" + id + ".key");
-  for (const std::string& given : a.operator_keys) {
-    if (given.starts_with(id + "=")) path = given.substr(id.size() + 1);
-  }
-  auto key = ReadSigningKey(path);
-  return key.ok() ? std::move(key) : Result<SigningKey>(Denied("operator " + id + ": no key at " + path));
-}
-
 void PrintCompletion(const std::string& json) {
   const auto done = ordered_json::parse(json);
   fmt::print("消去を完了しました。鍵の世代 {} を破棄し、{} に移りました（位置 {} で命じ、{} で完了）\n",
@@ -111,10 +100,7 @@ int RetentionRun(const Arguments& a) {
     v1::Erasure order;
     order.set_plan(plan);
     for (const std::string& id : a.operators) {
-      auto key = OperatorKey(a, node->home(), id);
-      if (!key.ok()) return Fail(key.status());
-      auto consent = GiveConsent(node->home().ledger, id, *key, v1::EVENT_KIND_ERASURE, Sha256Of({plan}),
-                                 SystemClock().Now());
+      auto consent = ConsentOf(node->home(), a.operator_keys, id, v1::EVENT_KIND_ERASURE, Sha256Of({plan}));
       if (!consent.ok()) return Fail(consent.status());
       *order.add_consents() = std::move(*consent);
     }
