@@ -1,5 +1,5 @@
-// The three numbers that identify a person or a municipality, their check digits, and the table of
-// Gunma's municipalities. A check digit filters typing errors; it proves nothing about existence.
+// The three numbers that identify a person or a municipality, their check digits, and the tables of
+// Gunma's municipalities and 郡. A check digit filters typing errors; it proves nothing about existence.
 #pragma once
 
 #include <array>
@@ -71,6 +71,24 @@ inline constexpr std::array<Municipality, 35> kMunicipalities = {{
     {"105236", "千代田町", "ちよだまち"},
     {"105244", "大泉町", "おおいずみまち"},
     {"105252", "邑楽町", "おうらまち"},
+}};
+
+// 郡 of Gunma. Those of one 郡 stand together in kMunicipalities.
+struct District {
+  std::string_view name;
+  std::string_view first;  // code of its first municipality
+  std::string_view last;
+
+  constexpr bool Has(std::string_view code) const { return first <= code && code <= last; }
+};
+inline constexpr std::array<District, 7> kDistricts = {{
+    {"北群馬郡", "103446", "103454"},
+    {"多野郡", "103667", "103675"},
+    {"甘楽郡", "103829", "103845"},
+    {"吾妻郡", "104213", "104299"},
+    {"利根郡", "104434", "104493"},
+    {"佐波郡", "104647", "104647"},
+    {"邑楽郡", "105210", "105252"},
 }};
 
 // The municipality with that code, or null.

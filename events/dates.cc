@@ -309,4 +309,76 @@ Result<Date> ParsePersonDate(std::string_view input) {
   return *date;
 }
 
+namespace {
+
+// Nothing; "年" or "/"; then a month, "月"; then a day, "日": the rest of a date after its year.
+bool EatRestOfLenientDate(std::string_view text, LenientDate& date) {
+  const bool kanji = Eat(text, "年");
+  if (text.empty()) return true;
+  std::string_view separator = kanji ? "月" : text.substr(0, 1);
+  if (!kanji && (std::string_view("-/.").find(separator) == std::string_view::npos)) return false;
+  if (!kanji) text.remove_prefix(1);
+  const int month = EatNumber(text, 2);
+  if (month < 1 || month > 12) return false;
+  date.month = static_cast<std::uint8_t>(month);
+  if (text.empty()) return !kanji;
+  if (!Eat(text, separator)) return false;
+  if (text.empty()) return kanji;
+  const int day = EatNumber(text, 2);
+  if (day < 1 || day > 31) return false;
+  date.day = static_cast<std::uint8_t>(day);
+  return Eat(text, kanji ? "日" : "") && text.empty();
+}
+
+// Whether some day that `date` may stand for lies in the era.
+bool MayLieIn(const LenientDate& date, const Era& era) {
+  const auto number = [](int year, int month, int day) { return (year * 100 + month) * 100 + day; };
+  const int first = number(date.year, date.month, date.day);
+  const int last = number(date.year, date.month == 0 ? 99 : date.month, date.day == 0 ? 99 : date.day);
+  return last >= number(era.first.year, era.first.month, era.first.day) &&
+         first <= number(era.last.year, era.last.month, era.last.day);
+}
+
+Result<LenientDate> ParseLenientEraDate(std::string_view text, const Era& era) {
+  const int year_in_era = Eat(text, "元") ? 1 : EatNumber(text, 2);
+  const bool meiji = era.letter == 'M';
+  const int year = (meiji ? kMeijiFirstYear : era.first.year) + year_in_era - 1;
+  LenientDate date;
+  date.year = static_cast<std::int16_t>(year);
+  if (year_in_era < 1 || !EatRestOfLenientDate(text, date)) return Invalid("生年月日として読めません");
+  if (meiji && year < era.first.year) {
+    return Invalid("明治5年以前の日付は旧暦のため、西暦で入力してください");
+  }
+  if (!MayLieIn(date, era)) return Invalid("元号の期間の外の日付です");
+  return date;
+}
+
+}  // namespace
+
+Result<LenientDate> ParsePersonLenientDate(std::string_view input) {
+  constexpr std::size_t kInputBytesMax = 200;
+  if (input.size() > kInputBytesMax) return Invalid("生年月日として読めません");
+  const std::string simple = Simplify(input);
+  std::string_view text = simple;
+  if (text == "不詳" || text == "生年月日不詳") return LenientDate{};
+  if (const std::optional<LenientDate> date = ParseLenientDate(text)) return *date;
+  for (const Era& era : kEras) {
+    if (EatEra(text, era)) return ParseLenientEraDate(text, era);
+  }
+  Eat(text, "西暦");
+  LenientDate date;
+  bool reads = false;
+  if (IsDigits(text, 8)) {
+    date = {static_cast<std::int16_t>(NumberAt(text, 0, 4)), static_cast<std::uint8_t>(NumberAt(text, 4, 2)),
+            static_cast<std::uint8_t>(NumberAt(text, 6, 2))};
+    reads = date.month >= 1 && date.month <= 12 && date.day >= 1 && date.day <= 31;
+  } else if (const int year = NumberAt(text, 0, 4); year >= 0) {
+    date.year = static_cast<std::int16_t>(year);
+    reads = EatRestOfLenientDate(text.substr(4), date);
+  }
+  if (!reads) return Invalid("生年月日として読めません");
+  if (date.year < kLenientYearMin) return Invalid("1800年より前の生年月日は記録にありません");
+  return date;
+}
+
 }  // namespace daicho

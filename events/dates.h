@@ -69,5 +69,9 @@ bool IsAfter(LenientDate date, Date day);
 // era (平成31年5月1日, 昭和64年1月8日) is refused; so is an era date before 明治6年, whose months
 // were lunar. Errors: kInvalid with a Japanese message that does not repeat the input.
 Result<Date> ParsePersonDate(std::string_view text);
+// What a person types to find a 生年月日: as above, and a year, or a year and month, alone ("1988", "1988-02",
+// "昭和63年", "S63.2"), what ParseLenientDate takes, and days that no calendar has. All unknown: "不詳",
+// "生年月日不詳", "????-??-??". A year and month are held to their era as far as they say: 昭和64年 is 1989.
+Result<LenientDate> ParsePersonLenientDate(std::string_view text);
 
 }  // namespace daicho

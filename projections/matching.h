@@ -3,9 +3,11 @@
 // and for the comparison. In prose, with its drawbacks: README.md, *Matching*.
 //
 // Pure and deterministic for one id(). Thread-safe. Folded text holds no byte below 0x20, and is compared byte
-// by byte: a folded prefix is a prefix of the typed text's characters.
+// by byte: what was typed of the beginning of a text folds to a beginning of that text folded (where not:
+// README.md). Names and addresses fold to UTF-8; a reading to one byte a kana, katakana − 0x3020 (ア is 0x82).
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,8 +32,10 @@ struct FoldedName {
   friend bool operator==(const FoldedName&, const FoldedName&) = default;
 };
 
-// What was typed as a name. `any`: the readings that it may mean, at least one, at most kReadingsMax.
-// With a space it asks for a first part exactly (any, when it begins with the space) and for a second part.
+// What was typed as a name. `any`: what it may mean, at least one, at most kReadingsMax, the likeliest first.
+// With a space it asks for a first part exactly (any, when it begins with the space: `first` is then 0) and for
+// a second part. Without one a name is divided anywhere, unless its `first` says where: さとうめ is サトオメ, or
+// サト and ウメ.
 struct NameQuery {
   std::vector<FoldedName> any;
   bool divided = false;
@@ -45,11 +49,12 @@ struct BirthQuery {
 };
 
 struct AddressQuery {
-  std::vector<std::string> municipalities;  // 市町村コード that a leading name means; none: any
-  std::string text;                         // folded, what follows; may be empty
+  // 市町村コード that a leading name means, ascending: one, those of a 郡, or none, which means any.
+  std::vector<std::string> municipalities;
+  std::string text;  // folded, what follows; may be empty if there is a municipality
 };
 
-class VariantTable;  // 異体字, see variants.h
+class VariantTable;  // 異体字: variants.h
 
 class Matching {
  public:
@@ -63,7 +68,7 @@ class Matching {
 
   // What a record says. Total: whatever a record may hold can be folded.
   FoldedName FoldName(std::string_view name) const;  // 氏名, 旧氏, 通称, ローマ字氏名
-  FoldedName FoldKana(std::string_view kana) const;
+  FoldedName FoldKana(std::string_view kana) const;      // 振り仮名
   std::string FoldAddress(std::string_view text) const;  // Address.text: after the municipality's name
 
   // What was typed. Errors: kInvalid in Japanese, without repeating the input: nothing left to ask for, too
@@ -74,12 +79,17 @@ class Matching {
   Result<AddressQuery> ParseAddress(std::string_view typed) const;
 
  private:
+  struct Places;  // 県, 郡 and municipalities, folded
+
   std::shared_ptr<const VariantTable> variants_;
+  std::unique_ptr<const Places> places_;
   std::string id_;
 };
 
 // Whether a folded name is one that was asked for. PREFIX: its beginning, or with a space its 氏 and the
-// beginning of its 名. WHOLE: all of it. INFIX: some place within 氏 or within 名.
+// beginning of its 名. WHOLE: all of it. INFIX: some place within 氏 or within 名; with a space, its 氏 and some
+// place within its 名. A record without a space may be divided anywhere: 渡辺花子 is found by "渡辺 花", not by
+// " 花".
 bool Matches(const NameQuery& query, v1::NameMatch how, const FoldedName& name);
 // An unknown part of the record matches any that is asked for. Requires: a `birth` that a record may hold.
 bool Matches(const BirthQuery& query, LenientDate birth);

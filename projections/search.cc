@@ -149,8 +149,6 @@ std::string AfterPrefix(std::string prefix) {
 // Rows [begin, end) of a family.
 struct Range {
   std::string begin, end;
-  // Only rows whose 氏 ends here; 0: any.
-  std::size_t first = 0;
 };
 
 // What of a family leads to all who match.
@@ -169,9 +167,9 @@ std::size_t TailBytes(Family family) {
   }
 }
 
-Range Prefix(std::string begin, std::size_t first = 0) {
+Range Prefix(std::string begin) {
   std::string end = AfterPrefix(begin);
-  return {std::move(begin), std::move(end), first};
+  return {std::move(begin), std::move(end)};
 }
 
 // By the beginning of a name, or by all of it.
@@ -180,21 +178,19 @@ std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind
   Plan names{RecordFile::kSearchNames, {}, kind}, given{RecordFile::kSearchGiven, {}, kind};
   for (const FoldedName& reading : query.any) {
     const std::string whole = how == v1::NAME_MATCH_WHOLE ? std::string(1, '\0') : "";
-    if (how == v1::NAME_MATCH_INFIX) {
-      if (!query.divided || reading.first > 0) {
-        for (const std::string& part : parts.Containing(kind, false, query.divided ? reading.First() : reading.text)) {
-          names.ranges.push_back(Prefix(lead + part, part.size()));
-        }
-      }
-      if (!query.divided || reading.first == 0) {
-        for (const std::string& part : parts.Containing(kind, true, query.divided ? reading.Second() : reading.text)) {
-          given.ranges.push_back(Prefix(lead + part + '\0'));
-        }
-      }
-    } else if (query.divided && reading.first == 0) {
-      given.ranges.push_back(Prefix(lead + reading.text + whole));
+    const bool of_given = query.divided && reading.first == 0;
+    if (how != v1::NAME_MATCH_INFIX) {
+      (of_given ? given : names).ranges.push_back(Prefix(lead + reading.text + whole));
+    } else if (query.divided && !of_given) {
+      names.ranges.push_back(Prefix(lead + std::string(reading.First())));
     } else {
-      names.ranges.push_back(Prefix(lead + reading.text + whole, query.divided ? reading.first : 0));
+      for (const std::string& part : parts.Containing(kind, true, reading.text)) {
+        given.ranges.push_back(Prefix(lead + part + '\0'));
+      }
+      if (of_given) continue;
+      for (const std::string& part : parts.Containing(kind, false, reading.text)) {
+        names.ranges.push_back(Prefix(lead + part));
+      }
     }
   }
   std::vector<Plan> out;
@@ -303,7 +299,7 @@ class Finding {
       if (key.size() < tail) return Corrupt("search index: a key cannot be decoded");
       bool visible = false;
       Candidate found;
-      RETURN_IF_ERROR(Look(plan, range, key, it.value(), visible, found));
+      RETURN_IF_ERROR(Look(plan, key, it.value(), visible, found));
       ++(visible ? page_.explanation.entries : unseen_);
       if (found.possible) RETURN_IF_ERROR(Consider(SlotOf(key), found.sure));
       missed = visible && found.ruled_out ? missed + 1 : found.possible ? 0 : missed;
@@ -342,8 +338,7 @@ class Finding {
   };
 
   // What a row says: whether it was there at the position, and whether someone who matches may be behind it.
-  Status Look(const Plan& plan, const Range& range, std::string_view key, std::string_view value, bool& visible,
-              Candidate& out) {
+  Status Look(const Plan& plan, std::string_view key, std::string_view value, bool& visible, Candidate& out) {
     const std::string_view end = key.substr(key.size() - TailBytes(plan.family));
     std::optional<std::uint32_t> birth, municipality;
     if (plan.family == RecordFile::kSearchNames) birth = ReadU24(end);
@@ -360,7 +355,7 @@ class Finding {
       visible = true;
       if (out.ruled_out) break;
       const bool holds = !period_.until || *period_.until > at_;
-      if ((holds || query_.former) && Suits(plan, range)) {
+      if ((holds || query_.former) && Suits(plan, key)) {
         out.possible = true;
         out.sure = out.sure || (holds && period_.sole && !query_.former && CarriedBy(plan));
       }
@@ -370,11 +365,13 @@ class Finding {
   }
 
   // Whether what the period says fits.
-  bool Suits(const Plan& plan, const Range& range) {
+  bool Suits(const Plan& plan, std::string_view key) {
     if (query_.sex != v1::SEX_UNSPECIFIED && period_.sex != query_.sex) return false;
     if (plan.family == RecordFile::kSearchNames) {
-      // Of an infix range: the part and no more than the part is 氏.
-      return (range.first == 0 || period_.first == range.first) && query_.HasMunicipality(period_.municipality);
+      name_.text.assign(key.substr(1, key.size() - 1 - TailBytes(plan.family) - 1));
+      name_.first = period_.first;
+      return query_.HasMunicipality(period_.municipality) &&
+             Matches(plan.kind == Kind::kText ? *query_.name : *query_.kana, query_.how, name_);
     }
     if (plan.family == RecordFile::kSearchGiven) return true;
     if (plan.family == RecordFile::kSearchAddresses && !query_.HasBirth(period_.birth)) return false;
@@ -396,8 +393,7 @@ class Finding {
     switch (plan.family) {
       case RecordFile::kSearchPeople: return !place;
       case RecordFile::kSearchAddresses: return true;
-      default:
-        return !place && query_.how != v1::NAME_MATCH_INFIX && !(query_.name && query_.kana);
+      default: return !place && !(query_.name && query_.kana);
     }
   }
 

@@ -1,4 +1,4 @@
-// The files of data/ as compiled in by embed.cmake.
+// The files of data/ as compiled in by ops/embed.cmake.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,6 @@
-# Writes the tables into one translation unit: cmake -DOUT=… -DDIR=… -DTABLES="a;b" -P embed.cmake
-set(text "#include \"consumers/generate/tables.h\"\n\nnamespace daicho::generate {\n\n")
+# Writes tables into one translation unit, as string_views k_<name> of a namespace:
+# cmake -DOUT=… -DDIR=… -DTABLES="a;b" -DHEADER=… -DNAMESPACE=… -P embed.cmake
+set(text "#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n\n")
 foreach(table IN LISTS TABLES)
   file(READ "${DIR}/${table}.tsv" content)
   # A string literal may not be longer than 64 KiB everywhere: cut it into pieces.
@@ -13,5 +14,5 @@ foreach(table IN LISTS TABLES)
   endwhile()
   string(APPEND text "    ;\n\n")
 endforeach()
-string(APPEND text "}  // namespace daicho::generate\n")
+string(APPEND text "}  // namespace ${NAMESPACE}\n")
 file(WRITE "${OUT}" "${text}")
