@@ -140,13 +140,15 @@ class Reader {
     }
   }
 
-  // What is repeated is the last letter: a space or a dash between may go later on.
+  // What is repeated is the last letter: a space or a dash between may go later on. But not a numeral: the 大字
+  // 百々 and a number after it would be one number.
   void Repeat(char32_t mark) {
     const std::size_t at = out_.find_last_not_of(U" -");
     const char32_t last = at == Characters::npos ? 0 : out_[at];
     const bool of_ideographs = mark == U'々' || mark == U'〻';
     if (of_ideographs) {
-      out_.push_back(IsIdeograph(last) ? last : U'々');
+      const bool numeral = std::u32string_view(U"一二三四五六七八九十百千").find(last) != std::u32string_view::npos;
+      out_.push_back(IsIdeograph(last) && !numeral ? last : U'々');
     } else if (IsKatakana(last)) {
       const char32_t plain = kUnvoiced[last];
       out_.push_back(mark == U'ゞ' || mark == U'ヾ' ? kVoiced[plain] : plain);

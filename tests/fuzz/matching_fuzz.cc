@@ -1,5 +1,6 @@
-// Any bytes as a record's text and as what was typed: folding is total and holds no byte below 0x20, that of names is stable;
-// a parser refuses with kInvalid or takes, within bounds; and what is taken finds the record that says the same.
+// Any bytes as a record's text and as what was typed: folding is total and holds no byte below 0x20, and that of
+// names is stable; a parser refuses with kInvalid or takes, within bounds; what it takes finds the record that
+// says the same.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
