@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <new>
 
+#include "events/leaks.h"
+
 namespace daicho {
 namespace {
 
@@ -225,6 +227,8 @@ void RandomBytes(void* out, std::size_t size) {
     ~Pool() { Wipe(bytes.data(), bytes.size()); }
   };
   thread_local Pool pool;
+  // OpenSSL keeps a generator per thread. RocksDB's threads end after OpenSSL has cleaned up.
+  const LeaksOfOthers of_the_generator;
   if (size > kPool / 8) {
     CHECK(RAND_bytes(static_cast<unsigned char*>(out), static_cast<int>(size)) == 1);
     return;

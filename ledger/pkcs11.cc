@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "events/leaks.h"
 #include "ledger/files.h"
 
 namespace daicho {
@@ -259,6 +260,7 @@ class Token {
   template <typename Work>
   std::invoke_result_t<Work, Session&> InSession(Work work) {
     const std::lock_guard lock(mutex_);
+    const LeaksOfOthers of_the_module;  // SoftHSM never frees a parameter of each key it signs with
     for (bool again = true;; again = false) {
       if (session_ == nullptr) RETURN_IF_ERROR(Reconnect());
       auto out = work(*session_);
