@@ -41,9 +41,12 @@ using MetadataPtr = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_
 // A record in its batch, beside key, value and headers.
 constexpr std::size_t kBatchBytesMax = kRecordBytesMax + (1u << 20);
 constexpr int kQueueMessagesMax = 200'000;
-constexpr std::size_t kReadQueueBytesMax = 64u << 20;
+// Of keys and values that wait in a reader; with what librdkafka keeps of each, records of the usual size take twice
+// as much.
+constexpr std::size_t kReadQueueBytesMax = 16u << 20;
 constexpr std::size_t kPollRecordsMax = 10'000;
 constexpr milliseconds kRetryPause{20};
+constexpr milliseconds kWakeWait{100};
 // The broker closes a transaction a moment after its commit has returned. Who begins the next one
 // before that is turned away, and librdkafka asks again after 20 ms only.
 constexpr milliseconds kCommitSettles{2};
@@ -598,6 +601,7 @@ class KafkaLog::Reader : public LogReader {
     while (failed_.ok() && out.records.empty() && !moved) {
       RETURN_IF_ERROR(CheckBrokers());
       moved = Drain(std::min(records_max, kPollRecordsMax), deadline.left_ms(), &out);
+      KeepFetching();
       if (deadline.passed()) break;
     }
     // What came before a failure is returned before it.
@@ -615,6 +619,7 @@ class KafkaLog::Reader : public LogReader {
     std::string name;
     TopicPtr topic;
     Cursor next;
+    bool taken = false;  // records, since the last wake
   };
 
   // What was taken from a queue at once; librdkafka keeps its bytes until this is gone.
@@ -652,6 +657,23 @@ class KafkaLog::Reader : public LogReader {
     return {};
   }
 
+  // librdkafka 2.0 stops fetching when its queue is full and looks again when something else wakes its thread, or
+  // after up to a second: longer than it takes to read the queue. Any request to the broker wakes it.
+  void KeepFetching() {
+    const std::size_t queued = rd_kafka_queue_length(queue_.get());
+    queued_most_ = std::max(queued_most_, queued);
+    if (taken_bytes_ < kReadQueueBytesMax / 2 || queued > queued_most_ / 2) return;
+    for (Source& source : sources_) {
+      std::int64_t first = 0, end = 0;
+      if (std::exchange(source.taken, false)) {
+        rd_kafka_query_watermark_offsets(client_->get(), source.name.c_str(), kPartition, &first, &end,
+                                         Millis(kWakeWait));
+      }
+    }
+    taken_bytes_ = 0;
+    queued_most_ = queued;
+  }
+
   // Takes what is queued; waits for the first message only, as librdkafka would wait for all it may
   // return. True if a source moved without a record.
   bool Drain(std::size_t records_max, int wait_ms, ReceivedInPlace* out) {
@@ -683,6 +705,8 @@ class KafkaLog::Reader : public LogReader {
     if (offset < it->next)
       return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
     it->next = offset.Next();
+    it->taken = true;
+    taken_bytes_ += message.len + message.key_len;
     out->push_back({static_cast<std::uint32_t>(it - sources_.begin()), offset, it->next,
                     std::string_view(static_cast<const char*>(message.key), message.key_len),
                     std::string_view(static_cast<const char*>(message.payload), message.len)});
@@ -701,6 +725,7 @@ class KafkaLog::Reader : public LogReader {
   std::unique_ptr<Client> client_;
   QueuePtr queue_;
   std::vector<Source> sources_;
+  std::size_t taken_bytes_ = 0, queued_most_ = 0;  // since the last wake
   bool down_ = false;
   Status failed_;
 };
