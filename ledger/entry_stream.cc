@@ -123,10 +123,10 @@ struct EntryStream::Impl {
   }
 
   Result<const Batch*> Next() {
+    if (current != nullptr) current->batch.storage.reset();
     std::unique_lock lock(mutex);
     if (current != nullptr) {
       bytes -= current->bytes;
-      current->batch.storage.reset();
       unused.push_back(std::move(current));
       changed.notify_all();
     }
