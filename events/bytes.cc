@@ -6,6 +6,16 @@ namespace {
 constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+// Of each character its digit; -1: none.
+constexpr std::array<std::int8_t, 256> kBase64Digits = [] {
+  std::array<std::int8_t, 256> out;
+  out.fill(-1);
+  for (std::size_t i = 0; i < kBase64.size(); ++i) {
+    out[static_cast<std::uint8_t>(kBase64[i])] = static_cast<std::int8_t>(i);
+  }
+  return out;
+}();
+
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -61,19 +71,18 @@ Result<std::string> FromBase64(std::string_view text) {
   std::uint32_t group = 0;
   std::size_t padding = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::size_t digit = kBase64.find(text[i]);
+    const int digit = kBase64Digits[static_cast<std::uint8_t>(text[i])];
     const bool pad = text[i] == '=' && i + 2 >= text.size();
-    if ((digit == std::string_view::npos && !pad) || (padding > 0 && !pad)) {
-      return Invalid("not base64 text");
-    }
+    if ((digit < 0 && !pad) || (padding > 0 && !pad)) return Invalid("not base64 text");
     padding += pad;
     group = group << 6 | (pad ? 0u : static_cast<std::uint32_t>(digit));
     if (i % 4 == 3) {
       for (std::size_t k = 0; k < 3 - padding; ++k) out.push_back(static_cast<char>(group >> (16 - 8 * k)));
+      // The bits behind the last byte: any but 0 would be a second text of the same bytes.
+      if (padding > 0 && (group & ((1u << 8 * padding) - 1)) != 0) return Invalid("base64 text is not canonical");
       group = 0;
     }
   }
-  if (ToBase64(out) != text) return Invalid("base64 text is not canonical");
   return out;
 }
 

@@ -238,7 +238,9 @@ Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepare
     issuer.whole = false;
   }
   if (!issuer.key) return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
-  unverified_[name] = {prepared.leaf.head(), next_};
+  Head& newest = unverified_[name];
+  newest.note = prepared.leaf.head();
+  newest.position = next_;
   unsaved_issuers_.insert(name);
   doubts_.erase(name);
   return {};
