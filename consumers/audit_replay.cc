@@ -151,8 +151,8 @@ class Replayer {
         RETURN_IF_ERROR(checkpoints.Reached(replay));
         RETURN_IF_ERROR(found);
       }
-      RETURN_IF_ERROR(replay.VerifyHeads());
     }
+    RETURN_IF_ERROR(replay.VerifyHeads());
     if (!stop_) return NotFound("the ledger had not begun then");
     if (options_.position && stop_->tree.size() <= options_.position->value()) {
       return NotFound("the ledger does not reach that position");
