@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kRootsMax = 1'024;
 // Positions between two verifications of the issuers' newest heads: the same for every auditor, and so many that they
 // cost little where every event was submitted by itself.
-constexpr std::uint64_t kVerifyHeadsEvery = 1u << 14;
+constexpr std::uint64_t kVerifyHeadsEvery = 1u << 16;
 
 class Auditor {
  public:

@@ -94,8 +94,9 @@ class ErasingTest : public ::testing::Test {
     const Position last(file->position().value() - 1);
     const auto subject = file->file().FindByResidentCode(Person(n).code, last);
     EXPECT_TRUE(subject.ok()) << subject.status().ToString();
+    const auto history = file->file().History(*subject, last).value();
     std::string out;
-    for (const Version& version : file->file().History(*subject, last).value()) {
+    for (const Version& version : history) {
       out += std::to_string(version.notice.update_number());
     }
     return out;
