@@ -161,7 +161,7 @@ class Pipeline {
     options.at_rest = holder.get();
     options.prefecture = 10;
     options.ledger = home_.ledger;
-    options.registrar_public_key = home_.registrar.public_key();
+    options.registrar_public_key = home_.root;
     options.ledger_keys = [this]() -> Result<LedgerKeys> { return LedgerKeys{{home_.receipts}, {home_.intake}}; };
     options.state_dir = home_.Path("sequencer");
     options.log = log_.get();
@@ -287,7 +287,7 @@ class Pipeline {
     options.matching = Matching::Shipped();
     options.prefecture = 10;
     options.ledger = home_.ledger;
-    options.registrar_public_key = home_.registrar.public_key();
+    options.registrar_public_key = home_.root;
     options.dir = work_ + "/rebuilt";
     options.log = log_.get();
     options.keys = keys.get();

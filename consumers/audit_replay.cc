@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "consumers/audit_checkpoints.h"
 #include "consumers/reading.h"
 #include "events/topics.h"
 #include "events/tree_head.h"
@@ -78,7 +79,6 @@ class Replayer {
     if (FileExists(options_.out)) return Conflict(options_.out + " exists");
     RETURN_IF_ERROR(LoadSnapshot());
     RETURN_IF_ERROR(FindStop());
-    RETURN_IF_ERROR(FindCheckpoint());
     RETURN_IF_ERROR(MakeDirectories(options_.out));
     if (!options_.from.empty()) {
       std::error_code error;
@@ -103,7 +103,8 @@ class Replayer {
       ASSIGN_OR_RETURN(const std::string signed_text, ReadFile(options_.from + "/state.note"));
       ASSIGN_OR_RETURN(const Note note, ParseNote(signed_text));
       ASSIGN_OR_RETURN(const VerifyingKey key, VerifyingKey::From(options_.auditor->public_key()));
-      RETURN_IF_ERROR(VerifyNote(note, {kAuditor, NoteAlgorithm::kEd25519, key}).With("state.note"));
+      const Status verified = VerifyNote(note, {kAuditor, NoteAlgorithm::kEd25519, key});
+      if (!verified.ok()) return Tampered("state.note: " + verified.message());
       if (note.text != text) return Tampered("state.json is not what state.note signs");
     }
     const auto state = ordered_json::parse(text, nullptr, false);
@@ -115,8 +116,19 @@ class Replayer {
     return {};
   }
 
-  // Reads every entry up to the stop, and hashes it.
+  // Verifies every entry up to the stop, and on to the first checkpoint that covers it.
   Status FindStop() {
+    LedgerReplay replay(options_.ledger.ledger, options_.ledger.registrar);
+    CheckpointAuditOptions checkpoint_options;
+    checkpoint_options.prefecture = options_.ledger.prefecture;
+    checkpoint_options.ledger = options_.ledger.ledger;
+    checkpoint_options.sequencer = options_.ledger.sequencer;
+    Status found;  // what is wrong with a checkpoint, the first
+    CheckpointAudit checkpoints(std::move(checkpoint_options), [&](const Finding& finding) {
+      if (found.ok()) found = Tampered("checkpoint of size " + std::to_string(finding.position.value()) + ": " + finding.detail);
+    });
+    RETURN_IF_ERROR(checkpoints.Open(*options_.log));
+    RETURN_IF_ERROR(found);
     ASSIGN_OR_RETURN(const Bounds bounds, options_.log->GetBounds(topic_));
     EntryStreamOptions stream_options;
     stream_options.log = options_.log;
@@ -124,56 +136,45 @@ class Replayer {
     stream_options.from = bounds.first;
     stream_options.end = bounds.end;
     ASSIGN_OR_RETURN(auto stream, EntryStream::Open(std::move(stream_options)));
-    MerkleEdge tree;
-    for (bool more = true; more;) {
+    for (bool stopped = false; !stopped || !Covered(checkpoints);) {
       ASSIGN_OR_RETURN(const EntryStream::Batch* batch, stream->Next());
       if (batch == nullptr) break;
-      for (std::size_t i = 0; i < batch->records.size() && more; ++i) {
-        const PreparedEntry& entry = batch->prepared[i];
-        RETURN_IF_ERROR(entry.status.With("position " + std::to_string(tree.size())));
-        const TimeMicros time(entry.leaf.admitted_at());
-        if (options_.as_of && time > EndOfDay(*options_.as_of)) {
-          more = false;
-          break;
+      for (std::size_t i = 0; i < batch->records.size() && !(stopped && Covered(checkpoints)); ++i) {
+        ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(batch->prepared[i]));
+        stopped = stopped || (options_.as_of && replay.last_admitted_at() > EndOfDay(*options_.as_of));
+        if (!stopped) {
+          RETURN_IF_ERROR(CompareSnapshot(replay.tree()));
+          if (entry.ends_submission) stop_ = Stop{batch->records[i].next, replay.tree(), replay.last_admitted_at()};
+          stopped = entry.ends_submission && options_.position && entry.position >= *options_.position;
         }
-        tree.Append(entry.leaf_hash);
-        RETURN_IF_ERROR(CompareSnapshot(tree));
-        if (entry.leaf.head().empty()) continue;
-        stop_ = Stop{batch->records[i].next, tree, time};
-        if (options_.position && tree.size() > options_.position->value()) more = false;
+        if (stopped && !stop_) return NotFound("the ledger had not begun then");
+        RETURN_IF_ERROR(checkpoints.Reached(replay));
+        RETURN_IF_ERROR(found);
       }
     }
+    RETURN_IF_ERROR(replay.VerifyHeads());
     if (!stop_) return NotFound("the ledger had not begun then");
     if (options_.position && stop_->tree.size() <= options_.position->value()) {
       return NotFound("the ledger does not reach that position");
     }
     if (snapshot_ && stop_->tree.size() < snapshot_->size) return Invalid("--from: a state behind the one asked for");
+    if (Covered(checkpoints)) {
+      checkpoint_ = checkpoints.newest()->note;
+    } else if (checkpoints.last_size() > stop_->tree.size()) {
+      return Tampered("a checkpoint covers " + std::to_string(checkpoints.last_size()) + " entries; the ledger holds " +
+                      std::to_string(replay.next_position().value()));
+    }
     return {};
+  }
+
+  // The newest checkpoint that the ledger agreed with covers the state.
+  bool Covered(const CheckpointAudit& checkpoints) const {
+    return stop_ && checkpoints.newest() && checkpoints.newest()->head.size >= stop_->tree.size();
   }
 
   Status CompareSnapshot(const MerkleEdge& tree) const {
     if (!snapshot_ || tree.size() != snapshot_->size || ToHex(View(tree.Root())) == snapshot_->root) return {};
     return Tampered("the ledger is not the one that the earlier state was made from");
-  }
-
-  // The first checkpoint that covers the state.
-  Status FindCheckpoint() {
-    const std::string topic = Topics{options_.ledger.prefecture}.Checkpoint();
-    const auto bounds = options_.log->GetBounds(topic);
-    if (bounds.status().code() == Code::kNotFound) return {};
-    RETURN_IF_ERROR(bounds.status());
-    ASSIGN_OR_RETURN(auto reader, options_.log->OpenReader());
-    RETURN_IF_ERROR(reader->Assign(topic, bounds->first).status());
-    while (reader->Next(0) < bounds->end) {
-      ASSIGN_OR_RETURN(const auto records, reader->Poll(1'000, std::chrono::milliseconds(100)));
-      for (const Received& record : records) {
-        ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(record.value));
-        if (head.size < stop_->tree.size() || (covered_by_ && head.size > *covered_by_)) continue;
-        covered_by_ = head.size;
-        checkpoint_ = record.value;
-      }
-    }
-    return {};
   }
 
   Status Project() {
@@ -245,7 +246,6 @@ class Replayer {
   std::string topic_;
   std::optional<Snapshot> snapshot_;
   std::optional<Stop> stop_;
-  std::optional<std::uint64_t> covered_by_;
   std::string checkpoint_, state_;
 };
 

@@ -3,7 +3,8 @@
 //
 //   DIR/record_file/      as a node's
 //   DIR/records.ndjson    one line per resident, as `record --json` prints them, by handle
-//   DIR/state.json        position, the ledger's and the issuers' trees, the checkpoint that covers it, digest
+//   DIR/state.json        position, the ledger's and the issuers' trees, digest, the first checkpoint that covers it:
+//                         signed, and of the ledger that is there, or empty
 //   DIR/state.note        state.json as a signed note of the auditor, if there is a key
 #pragma once
 
@@ -29,7 +30,8 @@ struct ReplayOptions {
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };
 
-// The statement, state.json's text. Errors: kTampered when the ledger or `from` does not verify, kNotFound when the
+// The statement, state.json's text. Errors: kTampered when the ledger, a checkpoint up to
+// the one that covers the state, or `from` does not verify, kNotFound when the
 // ledger had not begun, kConflict when `out` exists.
 Result<std::string> ReplayTo(const ReplayOptions& options);
 

@@ -304,7 +304,7 @@ int KeyList(const Arguments& a) {
 int KeyRotate(const Arguments& a) {
   return Run(a, "台帳の鍵を更新しました", a.use, [&](NodeAccess& node) {
     node::Request request;
-    request.mutable_rotate_key()->set_use(static_cast<std::uint32_t>(KeyUseOf(a.use)));
+    request.mutable_rotate_key()->set_key(a.use == KeyUseName(v1::KEY_USE_SEQUENCER) ? "receipts" : a.use);
     request.mutable_rotate_key()->set_reason(a.reason);
     request.mutable_rotate_key()->set_token(a.token);
     return node.Call(request).status();
@@ -443,8 +443,8 @@ void AddKeyCommands(Cli& cli) {
   AddAgencyCommands(cli, a);
   CLI::App* key = cli.Group("key", "鍵の管理");
   Command(cli, key, "list", "すべての鍵と、それが有効な位置", a, KeyList);
-  CLI::App* rotate = Command(cli, key, "rotate", "台帳そのものの鍵を更新", a, KeyRotate);
-  rotate->add_option("--token", a->token, "新しい鍵が入っているトークンの pkcs11 URI（sequencer のとき）");
+  CLI::App* rotate = Command(cli, key, "rotate", "台帳そのもの（sequencer、intake）と役割（registrar、records、retention）の鍵を更新", a, KeyRotate);
+  rotate->add_option("--token", a->token, "新しい鍵が入っているトークンの pkcs11 URI（intake を除く）");
   CLI::App* create = cli.Command(key, "create-token", "トークンに署名の鍵を作り、公開鍵を表示", [a] { return KeyCreateToken(*a); });
   create->add_option("--uri", a->token, "作る鍵の pkcs11 URI")->required();
   CLI::App* revoke = Command(cli, key, "revoke", "鍵を失効させる", a, KeyRevoke);

@@ -206,7 +206,7 @@ int Rebuild(const Arguments& a) {
     ProjectorOptions options;
     options.prefecture = home->prefecture;
     options.ledger = home->ledger;
-    options.registrar_public_key = home->registrar.public_key();
+    options.registrar_public_key = home->root;
     options.dir = beside;
     options.log = log->get();
     options.keys = keys->get();

@@ -48,7 +48,7 @@ Status WriteSettings(const Home& home) {
 }
 
 Status WritePublicPart(const Home& home) {
-  const LedgerPublic out{home.prefecture, home.ledger, home.registrar.public_key(), home.receipts.public_key(), home.intake.public_key};
+  const LedgerPublic out{home.prefecture, home.ledger, home.root, home.receipts.public_key(), home.intake.public_key};
   return WriteFileDurably(home.Path("ledger.pub.json"), FormatLedgerPublic(out), 0644);
 }
 
@@ -152,22 +152,34 @@ Status WriteTokenKey(const std::string& path, const std::string& uri) {
 
 namespace {
 
-std::string KeyPath(const Home& home, v1::KeyUse use, const char* which) {
-  return home.Path(std::string("keys/") + (use == v1::KEY_USE_INTAKE ? "intake" : "receipts") + which + ".key");
+std::string KeyPath(const Home& home, HomeKey key, const char* which = "") {
+  return home.Path("keys/" + std::string(NameOf(key)) + which + ".key");
 }
+
+// Before it, NAME.old.key: what was signed or sealed under it may be waited for.
+bool KeepsOld(HomeKey key) { return key == HomeKey::kReceipts || key == HomeKey::kIntake; }
 
 Result<HpkeKeyPair> ReadIntakeKey(const std::string& path) {
   ASSIGN_OR_RETURN(const Key256 secret, ReadSecret(path));
   return HpkeKeyPair::FromPrivate(secret);
 }
 
-Result<Key256> PublicKeyAt(const std::string& path, v1::KeyUse use) {
-  if (use == v1::KEY_USE_INTAKE) {
+Result<Key256> PublicKeyAt(const std::string& path, HomeKey key) {
+  if (key == HomeKey::kIntake) {
     ASSIGN_OR_RETURN(const HpkeKeyPair pair, ReadIntakeKey(path));
     return pair.public_key;
   }
-  ASSIGN_OR_RETURN(const SigningKey key, ReadSigningKey(path));
-  return key.public_key();
+  ASSIGN_OR_RETURN(const SigningKey signing, ReadSigningKey(path));
+  return signing.public_key();
+}
+
+Status ReadKeys(Home& home) {
+  for (const HomeKey key : kRoleKeys) {
+    ASSIGN_OR_RETURN(RoleKey(home, key), ReadSigningKey(KeyPath(home, key)));
+  }
+  ASSIGN_OR_RETURN(home.receipts, ReadSigningKey(KeyPath(home, HomeKey::kReceipts)));
+  ASSIGN_OR_RETURN(home.intake, ReadIntakeKey(KeyPath(home, HomeKey::kIntake)));
+  return {};
 }
 
 // Held while the files of a key change places.
@@ -183,11 +195,11 @@ Result<LedgerKeys> HeldLedgerKeys(const Home& home) {
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
   LedgerKeys out;
   for (const char* which : {".next", "", ".old"}) {
-    if (const std::string path = KeyPath(home, v1::KEY_USE_SEQUENCER, which); FileExists(path)) {
+    if (const std::string path = KeyPath(home, HomeKey::kReceipts, which); FileExists(path)) {
       ASSIGN_OR_RETURN(SigningKey key, ReadSigningKey(path));
       out.receipts.push_back(std::move(key));
     }
-    if (const std::string path = KeyPath(home, v1::KEY_USE_INTAKE, which); FileExists(path)) {
+    if (const std::string path = KeyPath(home, HomeKey::kIntake, which); FileExists(path)) {
       ASSIGN_OR_RETURN(const HpkeKeyPair key, ReadIntakeKey(path));
       out.intake.push_back(key);
     }
@@ -195,43 +207,70 @@ Result<LedgerKeys> HeldLedgerKeys(const Home& home) {
   return out;
 }
 
-std::string NextKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".next"); }
-std::string OldKeyPath(const Home& home, v1::KeyUse use) { return KeyPath(home, use, ".old"); }
+std::string_view NameOf(HomeKey key) {
+  switch (key) {
+    case HomeKey::kReceipts: return "receipts";
+    case HomeKey::kIntake: return "intake";
+    case HomeKey::kRegistrar: return "registrar";
+    case HomeKey::kRecords: return "records";
+    case HomeKey::kRetention: return "retention";
+  }
+  CHECK(false);
+}
 
-Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use, const std::string& token) {
-  if (!token.empty() && use != v1::KEY_USE_SEQUENCER) return Invalid("token: holds keys that sign, none of intake");
+SigningKey& RoleKey(Home& home, HomeKey key) {
+  CHECK(!KeepsOld(key));
+  return key == HomeKey::kRegistrar ? home.registrar : key == HomeKey::kRecords ? home.records : home.retention;
+}
+
+std::string NextKeyPath(const Home& home, HomeKey key) { return KeyPath(home, key, ".next"); }
+std::string OldKeyPath(const Home& home, HomeKey key) { return KeyPath(home, key, ".old"); }
+
+Result<Key256> PrepareNextKey(const Home& home, HomeKey key, const std::string& token) {
+  if (!token.empty() && key == HomeKey::kIntake) return Invalid("token: holds keys that sign, none of intake");
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
-  const std::string path = KeyPath(home, use, ".next");
+  const std::string path = NextKeyPath(home, key);
   if (!token.empty()) {
     RETURN_IF_ERROR(WriteTokenKey(path, token));
   } else if (!FileExists(path)) {
-    RETURN_IF_ERROR(use == v1::KEY_USE_INTAKE ? WriteSecret(path, HpkeKeyPair::Generate().private_key)
-                                              : WriteSigningKey(path, SigningKey::Generate()));
+    RETURN_IF_ERROR(key == HomeKey::kIntake ? WriteSecret(path, HpkeKeyPair::Generate().private_key)
+                                            : WriteSigningKey(path, SigningKey::Generate()));
   }
-  return PublicKeyAt(path, use);
+  return PublicKeyAt(path, key);
 }
 
-Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force) {
+Status TakeNextKey(Home& home, HomeKey key, std::string_view in_force) {
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
-  const std::string next = KeyPath(home, use, ".next"), current = KeyPath(home, use, "");
-  if (!FileExists(next)) return {};
-  ASSIGN_OR_RETURN(const Key256 key, PublicKeyAt(next, use));
-  if (View(key) != in_force) return {};
+  const std::string next = NextKeyPath(home, key), current = KeyPath(home, key);
+  if (!FileExists(next)) return ReadKeys(home);
+  ASSIGN_OR_RETURN(const Key256 next_key, PublicKeyAt(next, key));
+  if (View(next_key) != in_force) return {};
   ASSIGN_OR_RETURN(const std::string old, ReadFile(current));
   ASSIGN_OR_RETURN(const std::string taken, ReadFile(next));
   if (taken != old) {  // else a crash has left it here
-    RETURN_IF_ERROR(WriteFileDurably(OldKeyPath(home, use), old, 0600));
+    if (KeepsOld(key)) RETURN_IF_ERROR(WriteFileDurably(OldKeyPath(home, key), old, 0600));
     RETURN_IF_ERROR(WriteFileDurably(current, taken, 0600));
   }
-  ASSIGN_OR_RETURN(home.receipts, ReadSigningKey(KeyPath(home, v1::KEY_USE_SEQUENCER, "")));
-  ASSIGN_OR_RETURN(home.intake, ReadIntakeKey(KeyPath(home, v1::KEY_USE_INTAKE, "")));
+  RETURN_IF_ERROR(ReadKeys(home));
   RETURN_IF_ERROR(WritePublicPart(home));
   return RemoveFile(next);
 }
 
-Status DestroyOldKey(const Home& home, v1::KeyUse use) {
+Result<std::optional<SigningKey>> NextRoleKey(const Home& home, HomeKey key) {
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
-  return DestroyFile(OldKeyPath(home, use));
+  const std::string next = NextKeyPath(home, key);
+  ASSIGN_OR_RETURN(SigningKey out, ReadSigningKey(FileExists(next) ? next : KeyPath(home, key)));
+  return std::optional(std::move(out));
+}
+
+Status DestroyNextKey(const Home& home, HomeKey key) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  return DestroyFile(NextKeyPath(home, key));
+}
+
+Status DestroyOldKey(const Home& home, HomeKey key) {
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  return DestroyFile(OldKeyPath(home, key));
 }
 
 Result<Home> CreateHome(const std::string& dir, int prefecture, const std::string& log,
@@ -244,6 +283,7 @@ Result<Home> CreateHome(const std::string& dir, int prefecture, const std::strin
   home.key_holder = key_holder;
   home.ledger = RandomArray<16>();
   home.registrar = SigningKey::Generate();
+  home.root = home.registrar.public_key();
   home.records = SigningKey::Generate();
   home.retention = SigningKey::Generate();
   home.receipts = SigningKey::Generate();
@@ -283,12 +323,9 @@ Result<Home> OpenHome(const std::string& dir) {
   home.log = settings["log"];
   home.kafka_config = settings["kafka_config"];
   home.key_holder = settings["key_holder"];
-  ASSIGN_OR_RETURN(home.registrar, ReadSigningKey(home.Path("keys/registrar.key")));
-  ASSIGN_OR_RETURN(home.records, ReadSigningKey(home.Path("keys/records.key")));
-  ASSIGN_OR_RETURN(home.retention, ReadSigningKey(home.Path("keys/retention.key")));
-  ASSIGN_OR_RETURN(home.receipts, ReadSigningKey(home.Path("keys/receipts.key")));
-  ASSIGN_OR_RETURN(const Key256 intake, ReadSecret(home.Path("keys/intake.key")));
-  home.intake = HpkeKeyPair::FromPrivate(intake);
+  ASSIGN_OR_RETURN(const LedgerPublic known, ReadLedgerPublic(home.Path("ledger.pub.json")));
+  home.root = known.registrar;
+  RETURN_IF_ERROR(ReadKeys(home));
   return home;
 }
 

@@ -1,8 +1,8 @@
 // Home: a prefecture node's directory.
 //
 //   daicho.toml           prefecture, ledger id, log
-//   keys/*.key            private keys of the node's roles, hex or a token's URI, mode 0600. Of the ledger's own, receipts.key and
-//                         intake.key, NAME.next.key is made but not in force yet, NAME.old.key was before NAME.key
+//   keys/*.key            private keys of the ledger and of the node's roles, hex or a token's URI, mode 0600. NAME.next.key is
+//                         made but not in force yet; of the ledger's own, NAME.old.key was before NAME.key
 //   operators/*.key       private keys of the first operators, to be handed over to them
 //   ledger.pub.json       what gateways and auditors may know: ledger id and public keys
 //   outbox/<issuer>/      what the node's own roles have submitted (consumers/submitter.h)
@@ -12,8 +12,10 @@
 //   node.sock             a running node listens here
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,7 @@ struct Home {
   std::string log;           // "local:DIR" or "kafka://HOST:PORT[,…]"
   std::string kafka_config;  // file of librdkafka settings; empty: none
   std::string key_holder;    // what wraps the data keys and the stores: a pkcs11 URI; empty: HOME/holder
+  Key256 root{};             // public key of the registrar that opened the ledger: what it is verified from
   SigningKey registrar, records, retention, receipts;
   HpkeKeyPair intake;
 
@@ -62,16 +65,29 @@ Result<Home> OpenHome(const std::string& dir);
 
 // The ledger's own keys that the home holds, read from its files.
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);
-// The public key of the next key of that use, KEY_USE_SEQUENCER or KEY_USE_INTAKE, made unless there is one. With a
-// `token`'s URI: that key, of KEY_USE_SEQUENCER. Errors: kConflict when another next key is there.
-Result<Key256> PrepareNextKey(const Home& home, v1::KeyUse use, const std::string& token);
-// Puts NAME.next.key, if there is one and its public key is `in_force`, in the place of NAME.key, and that in the
-// place of NAME.old.key; rewrites ledger.pub.json. May be repeated after a crash, and called by several processes.
-Status TakeNextKey(Home& home, v1::KeyUse use, std::string_view in_force);
-// Destroys NAME.old.key.
-Status DestroyOldKey(const Home& home, v1::KeyUse use);
-std::string NextKeyPath(const Home& home, v1::KeyUse use);
-std::string OldKeyPath(const Home& home, v1::KeyUse use);
+
+// A private key of the home, by its file's name: the ledger's own are receipts (the sequencer's) and intake, those of
+// the roles that issue events registrar, records and retention.
+enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kRetention };
+inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar, HomeKey::kRecords, HomeKey::kRetention};
+std::string_view NameOf(HomeKey key);
+// Requires: one of kRoleKeys.
+SigningKey& RoleKey(Home& home, HomeKey key);
+
+// The public key of NAME.next.key, which is made unless it is there. With a `token`'s URI: that key; not of intake.
+// Errors: kConflict when another next key is there.
+Result<Key256> PrepareNextKey(const Home& home, HomeKey key, const std::string& token);
+// Puts NAME.next.key, if there is one and its public key is `in_force`, in the place of NAME.key; of the ledger's own,
+// that in the place of NAME.old.key. Rewrites ledger.pub.json. May be repeated after a crash, and called by several
+// processes; `home` has the key that is in NAME.key then.
+Status TakeNextKey(Home& home, HomeKey key, std::string_view in_force);
+// A role's key that is not in force yet; without one, the key in NAME.key: another process may have taken it.
+Result<std::optional<SigningKey>> NextRoleKey(const Home& home, HomeKey key);
+// Destroys NAME.next.key, NAME.old.key.
+Status DestroyNextKey(const Home& home, HomeKey key);
+Status DestroyOldKey(const Home& home, HomeKey key);
+std::string NextKeyPath(const Home& home, HomeKey key);
+std::string OldKeyPath(const Home& home, HomeKey key);
 
 // Errors: kNotFound when there is no such file; kUnavailable for a key in a token that is not there now.
 Result<SigningKey> ReadSigningKey(const std::string& path);

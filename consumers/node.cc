@@ -69,6 +69,7 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(keys, KeyStore::Open(home.Path("keystore"), mode, holder.get()));
     if (Has("sequencer")) RETURN_IF_ERROR(StartSequencer());
     if (Has("projector")) RETURN_IF_ERROR(StartProjector());
+    RETURN_IF_ERROR(ReplaceLostIntake());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
@@ -87,7 +88,7 @@ struct Node::Impl {
     SequencerOptions o;
     o.prefecture = home.prefecture;
     o.ledger = home.ledger;
-    o.registrar_public_key = home.registrar.public_key();
+    o.registrar_public_key = home.root;
     o.ledger_keys = [this] { return HeldLedgerKeys(home); };
     o.state_dir = home.Path("sequencer");
     o.log = log.get();
@@ -103,7 +104,7 @@ struct Node::Impl {
     ProjectorOptions o;
     o.prefecture = home.prefecture;
     o.ledger = home.ledger;
-    o.registrar_public_key = home.registrar.public_key();
+    o.registrar_public_key = home.root;
     o.dir = home.Path("record_file");
     o.log = log.get();
     o.keys = keys.get();
@@ -132,7 +133,7 @@ struct Node::Impl {
     PublishingOptions o;
     o.notary.prefecture = home.prefecture;
     o.notary.ledger = home.ledger;
-    o.notary.registrar_public_key = home.registrar.public_key();
+    o.notary.registrar_public_key = home.root;
     o.notary.key_of = [this](const Key256& public_key) -> Result<SigningKey> {
       ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
       for (const SigningKey& key : held.receipts) {
@@ -159,10 +160,10 @@ struct Node::Impl {
     o.keys = keys.get();
     o.clock = &clock;
     o.submit = [this](const std::vector<DraftEvent>& events) { return SubmitRetention(events); };
-    o.rotate_intake = [this] { return self->RotateKey(v1::KEY_USE_INTAKE, "消去に伴う更新"); };
+    o.rotate_intake = [this] { return self->RotateKey(HomeKey::kIntake, "消去に伴う更新"); };
     o.old_intake_destroyed = [this]() -> Result<bool> {
       RETURN_IF_ERROR(TendKeys());
-      return !FileExists(OldKeyPath(home, v1::KEY_USE_INTAKE)) && !FileExists(NextKeyPath(home, v1::KEY_USE_INTAKE));
+      return !FileExists(OldKeyPath(home, HomeKey::kIntake)) && !FileExists(NextKeyPath(home, HomeKey::kIntake));
     };
     o.backups = [this](Position erased_through) {
       return BackupsBehind(home, erased_through, JapanDate(clock.Now()));
@@ -205,7 +206,7 @@ struct Node::Impl {
 
   Result<Position> SubmitRetention(const std::vector<DraftEvent>& events) {
     const std::lock_guard lock(retention_mutex);
-    ASSIGN_OR_RETURN(auto submitter, Submitter::Open(OutboxOf("retention", home.retention)));
+    ASSIGN_OR_RETURN(auto submitter, Submitter::Open(OutboxOf(HomeKey::kRetention)));
     ASSIGN_OR_RETURN(const v1::Receipt receipt, submitter->Submit(events));
     if (receipt.outcome() == v1::OUTCOME_REJECTED) {
       return Invalid(receipt.violations_size() > 0 ? receipt.violations(0).message() : "rejected");
@@ -231,35 +232,74 @@ struct Node::Impl {
     changed.notify_all();
   }
 
-  std::mutex keys_mutex;  // guards home.receipts and home.intake
+  std::mutex keys_mutex;  // guards the home's keys
 
   // What a rotation leaves to do: to take the key that is in force by now, to destroy the one before once nothing
   // is sealed to it. A crash delays that, no more.
   Status TendKeys() {
     const std::lock_guard lock(keys_mutex);
     if (projector != nullptr) {
-      for (const v1::KeyUse use : {v1::KEY_USE_SEQUENCER, v1::KEY_USE_INTAKE}) {
-        if (!FileExists(NextKeyPath(home, use))) continue;
-        const auto current = projector->get()->registry().CurrentKey(use, "");
-        if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, use, current->key));
+      for (const HomeKey key : {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
+                                HomeKey::kRetention}) {
+        if (!FileExists(NextKeyPath(home, key))) continue;
+        const auto current = projector->get()->registry().CurrentKey(UseOf(key), HolderOf(key));
+        if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, key, current->key));
       }
     }
-    const std::string old = OldKeyPath(home, v1::KEY_USE_INTAKE);
-    if (sequencer == nullptr || !FileExists(old) || FileExists(NextKeyPath(home, v1::KEY_USE_INTAKE))) return {};
+    const std::string old = OldKeyPath(home, HomeKey::kIntake);
+    if (sequencer == nullptr || !FileExists(old) || FileExists(NextKeyPath(home, HomeKey::kIntake))) return {};
     ASSIGN_OR_RETURN(const LedgerKeys held, HeldLedgerKeys(home));
     auto drained = sequencer->IntakeDrained(held.intake.front().public_key);
     if (!drained.ok() || !*drained) return {};
-    RETURN_IF_ERROR(DestroyOldKey(home, v1::KEY_USE_INTAKE));
+    RETURN_IF_ERROR(DestroyOldKey(home, HomeKey::kIntake));
     return sequencer->ReloadKeys();
   }
 
-  SubmitterOptions OutboxOf(const std::string& role, const SigningKey& key) {
+  // As the ledger names the key.
+  static v1::KeyUse UseOf(HomeKey key) {
+    if (key == HomeKey::kIntake) return v1::KEY_USE_INTAKE;
+    return key == HomeKey::kReceipts ? v1::KEY_USE_SEQUENCER : v1::KEY_USE_ISSUER;
+  }
+  std::string HolderOf(HomeKey key) const {
+    return UseOf(key) == v1::KEY_USE_ISSUER ? RoleIssuer(home.prefecture, NameOf(key)) : "";
+  }
+  // Of the key that signs.
+  SigningKey SignerOf(HomeKey key) {
+    const std::lock_guard lock(keys_mutex);
+    return key == HomeKey::kReceipts ? home.receipts : RoleKey(home, key);
+  }
+
+  // A home restored from before a rotation of the intake key lacks the one in force, by which nobody's submission can
+  // be opened; the sequencer waits with all but the registrar's until there is another.
+  Status ReplaceLostIntake() {
+    if (sequencer == nullptr || projector == nullptr || sequencer->HoldsIntake()) return {};
+    while (!projector->get()->WaitFor(sequencer->position(), milliseconds(200))) {
+      const std::lock_guard lock(mutex);
+      RETURN_IF_ERROR(failure);
+    }
+    // What was made for a later rotation before the backup may have been in force, and never comes back.
+    ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(home, HomeKey::kIntake, ""));
+    const Registry registry = projector->get()->registry();
+    for (const KeySpan& span : registry.Keys(v1::KEY_USE_INTAKE, "")) {
+      if (span.key == View(next)) RETURN_IF_ERROR(DestroyNextKey(home, HomeKey::kIntake));
+    }
+    RETURN_IF_ERROR(DestroyOldKey(home, HomeKey::kIntake));
+    return self->RotateKey(HomeKey::kIntake, "復元した鍵に代わる更新");
+  }
+
+  SubmitterOptions OutboxOf(HomeKey role) {
     const std::lock_guard lock(keys_mutex);
     SubmitterOptions o;
-    o.issuer = RoleIssuer(home.prefecture, role);
+    o.issuer = HolderOf(role);
     o.dir = home.Path("outbox/" + o.issuer);
     o.prefecture = home.prefecture;
-    o.key = key;
+    o.key = RoleKey(home, role);
+    o.next_key = [this, role] { return NextRoleKey(home, role); };
+    o.on_next_key = [this, role]() -> Status {
+      ASSIGN_OR_RETURN(const std::optional<SigningKey> next, NextRoleKey(home, role));
+      const std::lock_guard taking(keys_mutex);
+      return TakeNextKey(home, role, View(next->public_key()));
+    };
     o.pin = LedgerPin{home.ledger, home.intake.public_key, home.receipts.public_key()};
     o.log = log.get();
     o.clock = &clock;
@@ -274,7 +314,7 @@ struct Node::Impl {
   Status SubmitReading(const DraftEvent& event) {
     const std::lock_guard lock(records_mutex);
     if (records == nullptr) {
-      ASSIGN_OR_RETURN(records, Submitter::Open(OutboxOf("records", home.records)));
+      ASSIGN_OR_RETURN(records, Submitter::Open(OutboxOf(HomeKey::kRecords)));
     }
     ASSIGN_OR_RETURN(const v1::Receipt receipt, records->Submit({event}));
     if (receipt.outcome() == v1::OUTCOME_REJECTED) {
@@ -344,8 +384,12 @@ node::Response Node::Answer(const node::Request& request) {
       return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
                                  request.administer().payload()));
     case node::Request::kRotateKey:
-      return Answered(RotateKey(static_cast<v1::KeyUse>(request.rotate_key().use()), request.rotate_key().reason(),
-                                request.rotate_key().token()));
+      for (const HomeKey key : {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
+                                HomeKey::kRetention}) {
+        if (request.rotate_key().key() != NameOf(key)) continue;
+        return Answered(RotateKey(key, request.rotate_key().reason(), request.rotate_key().token()));
+      }
+      return Answered(Invalid("key: none of the home's"));
     case node::Request::kRegistry: {
       if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
       response.set_json(RegistryJson(impl_->projector->get()->registry()));
@@ -397,7 +441,7 @@ Status Node::UseMatching(const std::string& id) {
 
 Status Node::Administer(v1::EventKind kind, const std::string& payload) {
   const std::lock_guard lock(impl_->registrar_mutex);
-  ASSIGN_OR_RETURN(auto registrar, Submitter::Open(impl_->OutboxOf("registrar", impl_->home.registrar)));
+  ASSIGN_OR_RETURN(auto registrar, Submitter::Open(impl_->OutboxOf(HomeKey::kRegistrar)));
   DraftEvent event;
   event.kind = kind;
   event.retention = v1::RETENTION_CLASS_ADMINISTRATION;
@@ -414,26 +458,28 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
   return {};
 }
 
-Status Node::RotateKey(v1::KeyUse use, const std::string& reason, const std::string& token) {
-  if (use != v1::KEY_USE_SEQUENCER && use != v1::KEY_USE_INTAKE) return Invalid("use: sequencer or intake");
+Status Node::RotateKey(HomeKey key, const std::string& reason, const std::string& token) {
   if (impl_->projector == nullptr) return Unsupported("this node has no projector");
   RETURN_IF_ERROR(impl_->TendKeys());
-  if (use == v1::KEY_USE_INTAKE && FileExists(OldKeyPath(impl_->home, use))) {
+  if (key == HomeKey::kIntake && FileExists(OldKeyPath(impl_->home, key))) {
     return Conflict("the intake key before this one is still waited for");
   }
-  ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, use, token));
+  ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, key, token));
+  const v1::KeyUse use = Impl::UseOf(key);
+  const std::string holder = impl_->HolderOf(key);
   const Registry registry = impl_->projector->get()->registry();
-  ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, ""));
+  ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, holder));
   v1::KeyChanged change;
   change.set_use(use);
+  change.set_holder(holder);
   change.set_action(v1::KEY_ACTION_ROTATE);
   change.set_old_key_id(current.key_id);
   change.set_new_public_key(std::string(View(next)));
-  change.set_new_key_id(registry.KeyIdOf(use, "", change.new_public_key()));
-  change.set_algorithm(use == v1::KEY_USE_INTAKE ? "x25519" : "ed25519");
-  if (use == v1::KEY_USE_SEQUENCER) {
+  change.set_new_key_id(registry.KeyIdOf(use, holder, change.new_public_key()));
+  change.set_algorithm(key == HomeKey::kIntake ? "x25519" : "ed25519");
+  if (key != HomeKey::kIntake) {
     ASSIGN_OR_RETURN(*change.mutable_old_key_signature(),
-                     impl_->home.receipts.TrySign(std::string(kKeyChangeTag) + change.new_public_key()));
+                     impl_->SignerOf(key).TrySign(std::string(kKeyChangeTag) + change.new_public_key()));
   }
   change.set_reason(reason);
   RETURN_IF_ERROR(Administer(v1::EVENT_KIND_KEY_CHANGED, change.SerializeAsString()));

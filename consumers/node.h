@@ -42,10 +42,10 @@ class Node {
   Status UseMatching(const std::string& id);
   // Submits an event of the registrar and returns when it is admitted and visible.
   Status Administer(v1::EventKind kind, const std::string& payload);
-  // Makes the ledger's next key of that use (KEY_USE_SEQUENCER, KEY_USE_INTAKE), or takes the one in `token`
-  // (KEY_USE_SEQUENCER), has it admitted and takes it over. What an earlier call began and a crash left is finished.
-  // Errors: kConflict while the intake key before is still waited for, or when another next key was left.
-  Status RotateKey(v1::KeyUse use, const std::string& reason, const std::string& token = "");
+  // Makes the next key of that name, or takes the one in `token` (not of intake), has it admitted and takes it over.
+  // What an earlier call began and a crash left is finished. Errors: kConflict while the intake key before is still
+  // waited for, or when another next key was left.
+  Status RotateKey(HomeKey key, const std::string& reason, const std::string& token = "");
   Log& log();
 
  private:

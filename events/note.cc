@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <limits>
 
 #include "events/characters.h"
@@ -22,6 +23,18 @@ constexpr std::string_view kSpaces[] = {
     "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
+
+// A control character that is no newline; looks at eight at once, as notes are mostly without.
+bool HoldsControl(std::string_view text) {
+  const auto found = [](char c) { return IsControl(c) && c != '\n'; };
+  for (std::uint64_t eight = 0; text.size() >= sizeof eight; text.remove_prefix(sizeof eight)) {
+    std::memcpy(&eight, text.data(), sizeof eight);
+    // A byte below 0x20 has none of the upper three bits.
+    const std::uint64_t upper = (eight | eight >> 1 | eight >> 2) & 0x2020202020202020u;
+    if (upper != 0x2020202020202020u && std::ranges::any_of(text.substr(0, sizeof eight), found)) return true;
+  }
+  return std::ranges::any_of(text, found);
+}
 
 // What is damaged is corrupt in a note, though the decoders call it invalid.
 Status Damaged(std::string_view what, const Status& status) {
@@ -120,7 +133,7 @@ const NoteSignature* Note::Find(std::string_view name, std::string_view key_id) 
 Result<Note> ParseNote(std::string_view note) {
   if (note.size() > kNoteBytesMax) return Corrupt("note: too long");
   if (!IsValidUtf8(note)) return Corrupt("note: not UTF-8");
-  if (std::ranges::any_of(note, [](char c) { return IsControl(c) && c != '\n'; })) {
+  if (HoldsControl(note)) {
     return Corrupt("note: holds a control character");
   }
   const std::size_t blank = note.rfind("\n\n");

@@ -10,9 +10,10 @@ namespace daicho {
 namespace {
 
 constexpr std::size_t kBatchRecords = 1'000;
-constexpr std::size_t kBatchesMax = 16;
-constexpr std::size_t kQueuedBytesMax = 64u << 20;
+constexpr std::size_t kBatchesMax = 8;
+constexpr std::size_t kQueuedBytesMax = 16u << 20;
 constexpr std::chrono::milliseconds kPollWait{100};
+constexpr std::string_view kNobody("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 
 }  // namespace
 
@@ -95,7 +96,11 @@ struct EntryStream::Impl {
   static void Prepare(Batch& batch) {
     if (batch.prepared.size() < batch.records.size()) batch.prepared.resize(batch.records.size());
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      PrepareEntry(batch.records[i].value, batch.prepared[i]);
+      PreparedEntry& prepared = batch.prepared[i];
+      PrepareEntry(batch.records[i].value, prepared);
+      const std::string_view subject =
+          prepared.readable && !prepared.leaf.keys().empty() ? prepared.leaf.keys(0).subject() : kNobody;
+      prepared.keyed = batch.records[i].key == subject;
     }
   }
 
@@ -123,10 +128,10 @@ struct EntryStream::Impl {
   }
 
   Result<const Batch*> Next() {
+    if (current != nullptr) current->batch.storage.reset();
     std::unique_lock lock(mutex);
     if (current != nullptr) {
       bytes -= current->bytes;
-      current->batch.storage.reset();
       unused.push_back(std::move(current));
       changed.notify_all();
     }

@@ -41,9 +41,12 @@ using MetadataPtr = std::unique_ptr<const rd_kafka_metadata_t, Deleter<rd_kafka_
 // A record in its batch, beside key, value and headers.
 constexpr std::size_t kBatchBytesMax = kRecordBytesMax + (1u << 20);
 constexpr int kQueueMessagesMax = 200'000;
-constexpr std::size_t kReadQueueBytesMax = 64u << 20;
+// Of keys and values that wait in a reader; with what librdkafka keeps of each, records of the usual size take twice
+// as much.
+constexpr std::size_t kReadQueueBytesMax = 8u << 20;
 constexpr std::size_t kPollRecordsMax = 10'000;
 constexpr milliseconds kRetryPause{20};
+constexpr milliseconds kWakeWait{100};
 // The broker closes a transaction a moment after its commit has returned. Who begins the next one
 // before that is turned away, and librdkafka asks again after 20 ms only.
 constexpr milliseconds kCommitSettles{2};
@@ -551,6 +554,45 @@ class KafkaLog::Writer : public LogWriter {
   Status final_;  // why there is no client any more
 };
 
+namespace {
+
+// librdkafka 2.0 stops fetching when its queue is full, and looks at it again when something else wakes the broker's
+// thread, or after up to a second: longer than it takes to read the queue. A request to the broker wakes it. On a
+// thread of its own, since the answer may come late.
+class Waker {
+ public:
+  explicit Waker(Client& client) : client_(client), thread_([this](std::stop_token stop) { Run(stop); }) {}
+  // Those that lead the topics.
+  void Wake(std::vector<std::string> topics) {
+    const std::lock_guard lock(mutex_);
+    topics_ = std::move(topics);
+    changed_.notify_one();
+  }
+
+ private:
+  void Run(std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [&] { return !topics_.empty(); })) {
+      const auto topics = std::exchange(topics_, {});
+      lock.unlock();
+      for (const std::string& topic : topics) {
+        const ListPtr asked(rd_kafka_topic_partition_list_new(1));
+        rd_kafka_topic_partition_list_add(asked.get(), topic.c_str(), kPartition)->offset = RD_KAFKA_OFFSET_END;
+        rd_kafka_offsets_for_times(client_.get(), asked.get(), Millis(kWakeWait));
+      }
+      lock.lock();
+    }
+  }
+
+  Client& client_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<std::string> topics_;  // guarded by mutex_
+  std::jthread thread_;              // last: it uses all above
+};
+
+}  // namespace
+
 // Uses the consumer without a group: each source starts for itself and disturbs no other, and no
 // coordinator takes part.
 class KafkaLog::Reader : public LogReader {
@@ -598,6 +640,7 @@ class KafkaLog::Reader : public LogReader {
     while (failed_.ok() && out.records.empty() && !moved) {
       RETURN_IF_ERROR(CheckBrokers());
       moved = Drain(std::min(records_max, kPollRecordsMax), deadline.left_ms(), &out);
+      KeepFetching();
       if (deadline.passed()) break;
     }
     // What came before a failure is returned before it.
@@ -615,6 +658,7 @@ class KafkaLog::Reader : public LogReader {
     std::string name;
     TopicPtr topic;
     Cursor next;
+    std::optional<std::int32_t> broker = {};  // that records were taken from since the last wake
   };
 
   // What was taken from a queue at once; librdkafka keeps its bytes until this is gone.
@@ -652,6 +696,23 @@ class KafkaLog::Reader : public LogReader {
     return {};
   }
 
+  // When half of what was queued is read, the queue may have been full.
+  void KeepFetching() {
+    const std::size_t queued = rd_kafka_queue_length(queue_.get());
+    queued_most_ = std::max(queued_most_, queued);
+    if (taken_bytes_ < kReadQueueBytesMax / 2 || queued > queued_most_ / 2) return;
+    std::set<std::int32_t> brokers;
+    std::vector<std::string> topics;
+    for (Source& source : sources_) {
+      const auto broker = std::exchange(source.broker, std::nullopt);
+      if (broker && brokers.insert(*broker).second) topics.push_back(source.name);
+    }
+    if (waker_ == nullptr) waker_ = std::make_unique<Waker>(*client_);
+    waker_->Wake(std::move(topics));
+    taken_bytes_ = 0;
+    queued_most_ = queued;
+  }
+
   // Takes what is queued; waits for the first message only, as librdkafka would wait for all it may
   // return. True if a source moved without a record.
   bool Drain(std::size_t records_max, int wait_ms, ReceivedInPlace* out) {
@@ -683,6 +744,8 @@ class KafkaLog::Reader : public LogReader {
     if (offset < it->next)
       return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
     it->next = offset.Next();
+    if (!it->broker) it->broker = rd_kafka_message_broker_id(&message);
+    taken_bytes_ += message.len + message.key_len;
     out->push_back({static_cast<std::uint32_t>(it - sources_.begin()), offset, it->next,
                     std::string_view(static_cast<const char*>(message.key), message.key_len),
                     std::string_view(static_cast<const char*>(message.payload), message.len)});
@@ -701,6 +764,8 @@ class KafkaLog::Reader : public LogReader {
   std::unique_ptr<Client> client_;
   QueuePtr queue_;
   std::vector<Source> sources_;
+  std::size_t taken_bytes_ = 0, queued_most_ = 0;  // since the last wake
+  std::unique_ptr<Waker> waker_;                   // after client_; once there was much to read
   bool down_ = false;
   Status failed_;
 };

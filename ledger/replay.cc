@@ -91,6 +91,7 @@ Status LedgerReplay::TakeKeys() {
   for (const auto& [name, registered] : registry_.issuers()) {
     IssuerState& issuer = issuers_[name];
     issuer.role = registered.role();
+    issuer.origin = IssuerOrigin(static_cast<int>(registry_.ledger().prefecture()), name);
     const auto current = registry_.CurrentKey(v1::KEY_USE_ISSUER, name);
     if (current.ok() && issuer.key && View(issuer.key->bytes()) == current->key) continue;
     if (const auto waiting = unverified_.find(name); waiting != unverified_.end()) {
@@ -228,8 +229,7 @@ Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepare
   const std::string& name = prepared.header.issuer();
   const auto head = ParseTreeHead(prepared.leaf.head());
   if (!head.ok()) return Report(FindingKind::kHead, head.status());
-  const int prefecture = static_cast<int>(registry_.ledger().prefecture());
-  if (head->origin != IssuerOrigin(prefecture, name) || head->ledger != View(ledger_)) {
+  if (head->origin != issuer.origin || head->ledger != View(ledger_)) {
     return Report(FindingKind::kHead, Tampered("a head of another issuer or ledger"));
   }
   if (issuer.whole && (head->size != issuer.tree.size() || head->root != issuer.tree.Root())) {
@@ -238,9 +238,11 @@ Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepare
     issuer.whole = false;
   }
   if (!issuer.key) return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
-  unverified_[name] = {prepared.leaf.head(), next_};
+  Head& newest = unverified_[name];
+  newest.note = prepared.leaf.head();
+  newest.position = next_;
   unsaved_issuers_.insert(name);
-  doubts_.erase(name);
+  if (!doubts_.empty()) doubts_.erase(name);
   return {};
 }
 

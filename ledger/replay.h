@@ -31,6 +31,7 @@ namespace daicho {
 
 struct IssuerState {
   v1::IssuerRole role = v1::ISSUER_ROLE_UNSPECIFIED;
+  std::string origin;               // of its heads
   std::optional<VerifyingKey> key;  // none: revoked
   MerkleEdge tree;
   // What follows is the auditor's.
@@ -52,6 +53,7 @@ struct PreparedEntry {
   Digest leaf_hash{};    // in the ledger's tree
   Digest header_hash{};  // in the issuer's tree
   bool erased = false;   // a sealed part is empty
+  bool keyed = true;     // the record's key is the subject's handle, or 16 zeros without one; said by EntryStream
 };
 void PrepareEntry(std::string_view record, PreparedEntry& out);
 

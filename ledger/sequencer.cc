@@ -198,6 +198,13 @@ struct Sequencer::Impl {
                        [&](const HpkeKeyPair& key) { return View(key.public_key) == intake; });
   }
 
+  // Requires: mutex is held.
+  bool HoldsIntake() const {
+    return committed_intake.empty() ||
+           std::any_of(ledger_keys.intake.begin(), ledger_keys.intake.end(),
+                       [&](const HpkeKeyPair& key) { return View(key.public_key) == committed_intake; });
+  }
+
   // Does the node hold the keys that `after` has put in force? Nobody could read or sign for it otherwise.
   bool CanFollow(const Registry& after) {
     if (InForce(after, v1::KEY_USE_SEQUENCER) == InForce(replay.registry(), v1::KEY_USE_SEQUENCER) &&
@@ -469,8 +476,14 @@ struct Sequencer::Impl {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return stopping || arrivals_bytes < kPreparedBytesMax; });
         if (stopping) return;
+        // Without the intake key everything would be refused; the registrar still seals to the one that is held.
+        std::deque<std::pair<std::string, Cursor>> waiting;
         for (; !to_assign.empty(); to_assign.pop_front()) {
           const auto& [issuer, from] = to_assign.front();
+          if (!HoldsIntake() && issuer != RoleIssuer(options.prefecture, "registrar")) {
+            waiting.push_back(to_assign.front());
+            continue;
+          }
           auto source = reader.Assign(topics.Inbox(issuer), from);
           if (!source.ok()) {
             if (failure.ok()) failure = source.status();
@@ -480,6 +493,7 @@ struct Sequencer::Impl {
           sources.resize(*source + 1);
           sources[*source] = issuer;
         }
+        to_assign = std::move(waiting);
       }
       auto received = reader.Poll(16, kInboxWait);
       if (!received.ok()) return failed(received.status());
@@ -922,6 +936,10 @@ Status Sequencer::Run(std::stop_token stop) {
 }
 
 Result<bool> Sequencer::IntakeDrained(const Key256& newest) { return impl_->IntakeDrained(newest); }
+bool Sequencer::HoldsIntake() {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->HoldsIntake();
+}
 Status Sequencer::ReloadKeys() { return impl_->LoadKeys(); }
 
 Position Sequencer::position() const { return Position(impl_->committed_position); }

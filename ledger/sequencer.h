@@ -70,6 +70,9 @@ class Sequencer {
   // asked has been answered: what was sealed to a key before it is not waited for any longer, and who sends it
   // yet is refused (`sealed`) and seals it again. Any thread, one at a time.
   Result<bool> IntakeDrained(const Key256& newest);
+  // False when the intake key in force is not among ledger_keys: until it is replaced, only the registrar's inbox is
+  // read. Any thread.
+  bool HoldsIntake();
   // Reads ledger_keys again: a key that was destroyed is used no longer. Any thread.
   Status ReloadKeys();
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import datetime
 import json
+import shutil
 import sys
 import unittest
 
@@ -115,6 +116,14 @@ class Erasure:
             self.assertEqual(again["record_file"]["digest"], content["digest"])
             self.assertEqual(found_in(self.places(node, restored)), [])
 
+            # From here on the restored home is the ledger's, with an intake key of its own: that of the backup is gone.
+            shutil.copytree(node.home / "operators", restored / "operators")
+            node.home = restored
+            intake = [key for key in json.loads(daicho("key", "list", "--json", "--home", node.home).out)
+                      if key["use"] == "intake"]
+            self.assertEqual(len(intake), 3)
+            self.assertEqual(json.loads((node.home / "ledger.pub.json").read_text())["intake_public_key"],
+                             intake[-1]["public_key"])
             node.start(ROLES)
             self.assertEqual(node.content(), content)
             for number in STAYING:

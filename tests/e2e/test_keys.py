@@ -8,7 +8,8 @@ import json
 import threading
 import unittest
 
-from daicho_node import Node, Notices, daicho, notice, notice_file, temporary_directory, wait_until
+from daicho_node import (Node, Notices, daicho, notice, notice_file, resident_code, temporary_directory,
+                         wait_until)
 
 MAEBASHI, TAKASAKI = "102016", "102024"
 
@@ -129,6 +130,27 @@ class Keys(unittest.TestCase):
         daicho("issuer", "add", "--home", node.home, "--issuer", MAEBASHI, "--public-key", public)
         (gateway.home / "keys/issuer.key").write_bytes(fresh.read_bytes())
         self.send(node, MAEBASHI, 2, 2)
+
+    def test_the_nodes_own_roles_get_new_keys_while_it_serves(self):
+        node = self.found("roles", [MAEBASHI])
+        known = self.directory / f"{type(self).__name__}known.pub.json"
+        known.write_bytes((node.home / "ledger.pub.json").read_bytes())
+        self.send(node, MAEBASHI, 1, 1)
+        node.catch_up()
+        node.record("--resident-code", resident_code(1))  # its submitter has the old key at hand
+        for role in ("registrar", "records", "retention"):
+            old = (node.home / f"keys/{role}.key").read_bytes()
+            daicho("key", "rotate", "--home", node.home, "--use", role, "--reason", "by plan")
+            self.assertNotEqual((node.home / f"keys/{role}.key").read_bytes(), old)
+            self.assertEqual(len(keys_of(node, "issuer", f"100005.{role}")), 2)
+        for _ in range(2):
+            node.record("--resident-code", resident_code(1))
+            daicho("key", "rotate", "--home", node.home, "--use", "registrar")
+            node.stop()
+            node.start()
+        self.send(node, MAEBASHI, 2, 2)
+        self.assertEqual(len(keys_of(node, "issuer", "100005.registrar")), 4)
+        daicho("audit", "verify", "--home", node.home, "--ledger", known)
 
     def test_operators_come_act_and_go(self):
         node = self.found("operators", [MAEBASHI])
