@@ -275,6 +275,7 @@ class SearchTest : public ::testing::Test {
   bool Answerable(const v1::SearchCondition& condition) {
     return (condition.name().empty() || matching_->ParseName(condition.name()).ok()) &&
            (condition.kana().empty() || matching_->ParseKana(condition.kana()).ok()) &&
+           (condition.birth().empty() || matching_->ParseBirth(condition.birth()).ok()) &&
            (condition.address().empty() || matching_->ParseAddress(condition.address()).ok());
   }
 
