@@ -221,7 +221,6 @@ const Settings kProducerFixed = {
 const Settings kConsumerTuning = {
     {"fetch.wait.max.ms", "100"},
     {"fetch.error.backoff.ms", "100"},
-    {"fetch.message.max.bytes", std::to_string(4 << 20)},
     {"queued.min.messages", "1000000"},
     {"queued.max.messages.kbytes", std::to_string(kReadQueueBytesMax >> 10)},
     {"socket.nagle.disable", "true"},
