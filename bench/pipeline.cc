@@ -8,7 +8,8 @@
 //   raw-read    the ledger's records read and dropped
 //
 // pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
-// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the log must hold no ledger.
+// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the
+// log must hold no ledger. WORK/home and WORK/issuers, the municipalities' keys, are left: the ledger can go on.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -99,8 +100,10 @@ class Pipeline {
     NodeOptions options;
     options.roles = {"sequencer"};
     ASSIGN_OR_RETURN(auto node, Node::Start(home_, options));
+    std::filesystem::create_directories(work_ + "/issuers");
     for (const Municipality& municipality : kMunicipalities) {
       const std::string issuer(municipality.code);
+      RETURN_IF_ERROR(WriteSigningKey(work_ + "/issuers/" + issuer + ".key", issuers_[issuer].key));
       v1::IssuerRegistered registered;
       registered.set_issuer(issuer);
       registered.set_public_key(std::string(View(issuers_[issuer].key.public_key())));
