@@ -70,8 +70,7 @@ class Fixture {
       for (std::uint64_t subject = 0; subject < kSubjects; ++subject) {
         version.position = Position(n * kSubjects + subject);
         notice.set_resident_code(CodeOf(subject));
-        Subject who{{}, KeySlot(subject)};
-        writer.PutVersion(version, who, notice.SerializeAsString(), n == 0);
+        writer.PutVersion(version, KeySlot(subject), notice.SerializeAsString(), n == 0);
         if (batch.bytes() > (4u << 20)) Commit(batch);
       }
     }

@@ -205,11 +205,11 @@ class Replayer {
     const Position last(stop_->tree.size() - 1);
     for (it.SeekToFirst(); it.Valid(); it.Next()) {
       ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(it.key()));
-      ASSIGN_OR_RETURN(const Subject subject, projector.file().FindByHandle(handle));
+      ASSIGN_OR_RETURN(const KeySlot subject, projector.file().FindByHandle(handle));
       const auto version = projector.file().Read(subject, last, std::nullopt);
       if (version.status().code() == Code::kNotFound) continue;  // all of it erased
       RETURN_IF_ERROR(version.status());
-      out << VersionJson(subject, *version) << "\n";
+      out << VersionJson(*version) << "\n";
     }
     RETURN_IF_ERROR(it.status());
     out.close();

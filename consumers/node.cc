@@ -330,9 +330,10 @@ node::Response Node::Answer(const node::Request& request) {
     }
     case node::Request::kReadRecord: {
       if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
-      auto json = impl_->reading->Read(request.read_record().request(), request.read_record().signature());
-      if (!json.ok()) return Answered(json.status());
-      response.set_json(std::move(*json));
+      auto answer = impl_->reading->Read(request.read_record().request(), request.read_record().signature());
+      if (!answer.ok()) return Answered(answer.status());
+      response.set_json(std::move(answer->lines));
+      response.set_explanation(std::move(answer->explanation));
       return response;
     }
     case node::Request::kAdminister:
@@ -471,6 +472,9 @@ Result<std::string> Node::StatusJson() {
 
 namespace {
 
+// 事務コード of the operators that a ledger begins with.
+constexpr char kFirstDuty[] = "5-1";
+
 // 令30条の6 and the periods that the prefecture's assessment names; the years of documents are the
 // prefecture's own to set.
 void AddRetentionRule(v1::PolicyRules& rules, const char* name, v1::RetentionClass retention,
@@ -500,6 +504,12 @@ v1::PolicyRules FirstRules() {
                    "県の文書規程（設定値）");
   AddRetentionRule(rules, "administration", v1::RETENTION_CLASS_ADMINISTRATION, {},
                    v1::RETENTION_START_UNSPECIFIED, 0, "台帳の検証に要するもの");
+  v1::SearchRule& search = *rules.add_search_rules();
+  search.set_duty(kFirstDuty);
+  search.set_items_min(2);
+  search.set_infix(true);
+  search.set_former(true);
+  search.set_results_max(100);
   return rules;
 }
 
@@ -557,7 +567,7 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   }
   std::vector<std::string> roles;
   for (const v1::RoleDefined& role :
-       {OperatorRole("representative-terminal", "代表端末", "5-1",
+       {OperatorRole("representative-terminal", "代表端末", kFirstDuty,
                      {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH}),
         OperatorRole("administrator", "管理者", "admin",
                      {v1::PERMISSION_CONSENT, v1::PERMISSION_ERASE, v1::PERMISSION_ADMINISTER, v1::PERMISSION_AUDIT})}) {

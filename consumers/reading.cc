@@ -1,5 +1,8 @@
 #include "consumers/reading.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "consumers/node.h"
@@ -7,16 +10,65 @@
 
 namespace daicho {
 
+namespace {
+
+bool IsSearch(const v1::SearchCondition& condition) {
+  const int numbers = !condition.resident_code().empty() + !condition.individual_number().empty() +
+                      !condition.subject().empty();
+  v1::SearchCondition rest = condition;
+  rest.clear_resident_code();
+  rest.clear_individual_number();
+  rest.clear_subject();
+  return numbers != 1 || rest.ByteSizeLong() > 0;
+}
+
+// Whether the duty's rule lets the condition pass; else why not.
+Status CheckBreadth(const v1::SearchCondition& condition, const v1::SearchRule* rule) {
+  if (rule == nullptr) return Denied("duty: no rule lets it search");
+  if (condition.name_match() == v1::NAME_MATCH_INFIX && !rule->infix()) {
+    return Denied("name_match: 部分一致はこの事務に認められていません");
+  }
+  if (condition.former() && !rule->former()) {
+    return Denied("former: 過去の氏名・住所による検索はこの事務に認められていません");
+  }
+  if (!condition.resident_code().empty() || !condition.individual_number().empty() || !condition.subject().empty()) {
+    return {};
+  }
+  const int items = (!condition.name().empty() || !condition.kana().empty()) + !condition.birth().empty() +
+                    (condition.sex() != v1::SEX_UNSPECIFIED) + !condition.address().empty();
+  if (items < static_cast<int>(rule->items_min())) {
+    return Denied("condition: 氏名（振り仮名）、生年月日、性別、住所のうち" + std::to_string(rule->items_min()) +
+                  "項目以上を指定してください");
+  }
+  return {};
+}
+
+const v1::SearchRule* FindRule(const v1::PolicyRules& rules, const std::string& duty) {
+  const auto found = std::ranges::find(rules.search_rules(), duty, &v1::SearchRule::duty);
+  return found == rules.search_rules().end() ? nullptr : &*found;
+}
+
+std::string ExplanationJson(const SearchExplanation& explanation) {
+  return nlohmann::ordered_json({{"family", explanation.family},
+                                 {"given_up", explanation.given_up},
+                                 {"entries", explanation.entries},
+                                 {"records", explanation.records}})
+      .dump();
+}
+
+}  // namespace
+
 struct Reading::Found {
   std::string lines;
+  std::string explanation;
   std::uint64_t count = 0;
   std::string subject;  // handle; empty when none was found
 };
 
-std::string VersionJson(const Subject& subject, const Version& version) {
+std::string VersionJson(const Version& version) {
   const v1::UpdateNotice& notice = version.notice;
   const bool removed = notice.kind() == v1::NOTICE_KIND_REMOVAL;
-  nlohmann::ordered_json out = {{"handle", ToHex(View(subject.handle))},
+  nlohmann::ordered_json out = {{"handle", ToHex(View(version.handle))},
                                 {"position", version.position.value()},
                                 {"admitted_at", FormatTimestamp(version.admitted_at)},
                                 {"status", removed ? "removed" : "resident"},
@@ -63,7 +115,8 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
   if (!found->duties.contains(request.duty())) {
     return refuse(v1::REFUSAL_REASON_DUTY, "duty: not one of the operator's");
   }
-  if (!found->permissions.contains(v1::PERMISSION_READ_RECORD) ||
+  const bool search = IsSearch(request.condition());
+  if (!found->permissions.contains(search ? v1::PERMISSION_SEARCH : v1::PERMISSION_READ_RECORD) ||
       (request.history() && !found->permissions.contains(v1::PERMISSION_READ_HISTORY))) {
     return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: no permission to read this");
   }
@@ -73,7 +126,7 @@ Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::
 Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at,
                                          Date on) const {
   const v1::SearchCondition& condition = request.condition();
-  auto subject = [&]() -> Result<Subject> {
+  auto subject = [&]() -> Result<KeySlot> {
     if (!condition.resident_code().empty()) return file.FindByResidentCode(condition.resident_code(), at);
     if (!condition.individual_number().empty()) {
       return file.FindByIndividualNumber(condition.individual_number(), at);
@@ -90,20 +143,43 @@ Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadR
     ASSIGN_OR_RETURN(Version version, file.Read(*subject, at, on));
     versions.push_back(std::move(version));
   }
-  for (const Version& version : versions) out.lines += VersionJson(*subject, version) + "\n";
+  for (const Version& version : versions) out.lines += VersionJson(version) + "\n";
   out.count = versions.size();
-  out.subject = View(subject->handle);
+  out.subject = View(versions.front().handle);
   return out;
 }
 
-Result<std::string> Reading::Read(const std::string& bytes, const std::string& signature) {
+Result<Reading::Found> Reading::Find(const Projector& projector, const v1::ReadRequest& request,
+                                     const v1::SearchRule& rule, Position at, Date on,
+                                     v1::RefusalReason& refusal) const {
+  const std::uint32_t limit = request.limit() == 0 ? rule.results_max() : std::min(request.limit(), rule.results_max());
+  ASSIGN_OR_RETURN(const SearchPage page,
+                   projector.search().Find(request.condition(), at, on, limit, request.skip()));
+  if (page.too_broad) {
+    refusal = v1::REFUSAL_REASON_TOO_MANY;
+    return Denied("condition: 該当が多すぎます。条件を絞ってください");
+  }
+  Found out;
+  out.explanation = ExplanationJson(page.explanation);
+  for (const Version& version : page.hits) out.lines += VersionJson(version) + "\n";
+  out.count = page.hits.size();
+  if (out.count == 0) return NotFound("該当する者はいません");
+  if (page.more) {
+    const std::uint64_t shown = request.skip() + page.hits.size();
+    out.lines += nlohmann::ordered_json({{"more", true}, {"after", fmt::format("{}:{}", at.value(), shown)}}).dump() + "\n";
+  }
+  if (out.count == 1 && !page.more && request.skip() == 0) out.subject = View(page.hits.front().handle);
+  return out;
+}
+
+Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& signature) {
   v1::ReadRequest request;
   if (!request.ParseFromString(bytes) || request.version() != 1) return Invalid("request: cannot be read");
   if (request.ledger() != View(options_.ledger)) return Invalid("request: for another ledger");
   const v1::SearchCondition& condition = request.condition();
-  const int keys = !condition.resident_code().empty() + !condition.individual_number().empty() +
-                   !condition.subject().empty();
-  if (keys != 1) return Invalid("condition: exactly one of resident code, individual number and handle");
+  const bool search = IsSearch(condition);
+  if (search && request.history()) return Invalid("history: of one record, not of a search");
+  if (search && !request.on_date().empty()) return Invalid("on: of one record, not of a search");
   if (!condition.subject().empty() && condition.subject().size() != 16) return Invalid("handle: 16 bytes");
   std::optional<Date> on = ParseDate(request.on_date());
   if (!request.on_date().empty() && !on) return Invalid("on: not a date");
@@ -142,8 +218,23 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
     if (!on) on = JapanDate(options_.clock->Now());
     event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
-    found = known.ok() ? Evaluate(projector->file(), request, at, *on) : known;
-    if (!found.ok() && found.status().code() != Code::kNotFound) return found.status();
+    const Registry registry = projector->registry();
+    const v1::SearchRule* rule = registry.policy() == nullptr ? nullptr : FindRule(registry.policy()->rules, request.duty());
+    const Status narrow = search ? CheckBreadth(condition, rule) : Status();
+    if (!narrow.ok()) {
+      event.set_refusal(v1::REFUSAL_REASON_CONDITION);
+      found = narrow;
+    } else if (!known.ok()) {
+      found = known;
+    } else if (search) {
+      found = Find(*projector, request, *rule, at, *on, refusal);
+      event.set_refusal(refusal);
+    } else {
+      found = Evaluate(projector->file(), request, at, *on);
+    }
+    if (!found.ok() && event.refusal() == v1::REFUSAL_REASON_UNSPECIFIED && found.status().code() != Code::kNotFound) {
+      return found.status();
+    }
   }
   if (found.ok()) event.set_result_count(found->count);
   event.set_result_digest(std::string(View(Sha256Of({found.ok() ? found->lines : ""}))));
@@ -156,7 +247,7 @@ Result<std::string> Reading::Read(const std::string& bytes, const std::string& s
   // Nothing leaves before its record is in the ledger.
   RETURN_IF_ERROR(options_.submit(draft).With("the reading could not be recorded"));
   RETURN_IF_ERROR(found.status());
-  return std::move(found->lines);
+  return ReadAnswer{std::move(found->lines), std::move(found->explanation)};
 }
 
 }  // namespace daicho

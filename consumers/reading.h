@@ -1,5 +1,5 @@
-// Reading: answers an operator who asks for a resident's record. Who asked, why, for what, as of which
-// position and with which result is in the ledger before the answer leaves; a refusal too.
+// Reading: answers an operator who asks for a resident's record, or searches by the 4情報. Who asked, why, for
+// what, as of which position and with which result is in the ledger before the answer leaves; a refusal too.
 #pragma once
 
 #include <functional>
@@ -24,22 +24,31 @@ struct ReadingOptions {
 // How long a signed request is good for, either side of the node's clock.
 inline constexpr std::chrono::minutes kRequestLife{5};
 
+struct ReadAnswer {
+  // JSON, one line per version or person; of a search that has more to show, {"more":true,"after":"P:N"} last.
+  std::string lines;
+  std::string explanation;  // of a search, as JSON: says nothing of persons
+};
+
 class Reading {
  public:
   explicit Reading(ReadingOptions options) : options_(std::move(options)) {}
 
-  // `request`: a v1::ReadRequest, signed by its operator over "daicho/read/1\n" ‖ request. Returns JSON lines,
-  // one per version. Errors: kInvalid (unreadable, or as of what does not exist; not recorded), kDenied
-  // (recorded), kNotFound (recorded, but for a day before the ledger began), kUnavailable when the event could
-  // not be recorded: nothing is shown then.
+  // `request`: a v1::ReadRequest, signed by its operator over "daicho/read/1\n" ‖ request. A number or handle alone
+  // asks for one record, everything else is a search. Errors: kInvalid (unreadable, or as of what does not
+  // exist; not recorded), kDenied (recorded; also a condition too broad for the duty, or one that too many
+  // match), kNotFound (recorded, but for a day before the ledger began), kUnavailable when the event could not be
+  // recorded: nothing is shown then.
   // Thread-safe.
-  Result<std::string> Read(const std::string& request, const std::string& signature);
+  Result<ReadAnswer> Read(const std::string& request, const std::string& signature);
 
  private:
   struct Found;
   Result<OperatorState> Admit(const v1::ReadRequest& request, const std::string& bytes,
                               const std::string& signature, v1::RefusalReason& refusal);
   Result<Found> Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at, Date on) const;
+  Result<Found> Find(const Projector& projector, const v1::ReadRequest& request, const v1::SearchRule& rule,
+                     Position at, Date on, v1::RefusalReason& refusal) const;
 
   ReadingOptions options_;
   std::mutex mutex_;
@@ -47,6 +56,6 @@ class Reading {
 };
 
 // One line of `record --json`.
-std::string VersionJson(const Subject& subject, const Version& version);
+std::string VersionJson(const Version& version);
 
 }  // namespace daicho

@@ -11,8 +11,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string PathOf(const std::string& dir, const KeyStore& keys) {
-  return dir + "/" + std::to_string(keys.erased_through().value());
+std::string PathOf(const std::string& dir, const KeyStore& keys, std::string_view kind) {
+  std::string path = dir + "/" + std::to_string(keys.erased_through().value());
+  if (!kind.empty()) path.append("-").append(kind);
+  return path;
 }
 
 Status Drop(KeyHolder* at_rest, const std::string& path) {
@@ -31,21 +33,21 @@ Result<Key256> FileKey(KeyHolder& at_rest, const std::string& path, std::string_
 }  // namespace
 
 Result<std::unique_ptr<Store>> OpenGeneration(StoreOptions options, const std::string& dir, const KeyStore& keys,
-                                              KeyHolder* at_rest, std::string_view purpose) {
+                                              std::string_view kind, KeyHolder* at_rest, std::string_view purpose) {
   RETURN_IF_ERROR(MakeDirectories(dir));
-  options.path = PathOf(dir, keys);
+  options.path = PathOf(dir, keys, kind);
   if (at_rest != nullptr) {
     ASSIGN_OR_RETURN(options.file_key, FileKey(*at_rest, options.path, purpose));
   }
   return Store::Open(options);
 }
 
-Status DropGeneration(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest) {
-  return Drop(at_rest, PathOf(dir, keys));
+Status DropGeneration(const std::string& dir, const KeyStore& keys, std::string_view kind, KeyHolder* at_rest) {
+  return Drop(at_rest, PathOf(dir, keys, kind));
 }
 
-Status DropOldGenerations(const std::string& dir, const KeyStore& keys, KeyHolder* at_rest) {
-  const std::string current = PathOf(dir, keys);
+Status DropOldGenerations(const std::string& dir, const KeyStore& keys, std::string_view kind, KeyHolder* at_rest) {
+  const std::string current = PathOf(dir, keys, kind);
   std::vector<std::string> others;
   std::error_code error;
   for (const auto& file : fs::directory_iterator(dir, error)) {

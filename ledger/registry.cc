@@ -323,6 +323,14 @@ Status Registry::SetPolicy(const std::string& payload, Position at) {
   if (!rules.witness_policy().empty()) {
     RETURN_IF_ERROR(WitnessPolicy::Parse(rules.witness_policy()).status().With("witness_policy"));
   }
+  std::set<std::string> duties;
+  for (const v1::SearchRule& rule : rules.search_rules()) {
+    if (rule.duty().empty() || !duties.insert(rule.duty()).second) return Invalid("search_rules.duty: each once");
+    if (rule.items_min() < 1 || rule.items_min() > 4) return Invalid("search_rules.items_min: 1 to 4");
+    if (rule.results_max() < 1 || rule.results_max() > kSearchResultsMax) {
+      return Invalid("search_rules.results_max: 1 to " + std::to_string(kSearchResultsMax));
+    }
+  }
   if (policy_) {
     RETURN_IF_ERROR(CheckConsents(v1::EVENT_KIND_POLICY_SET, Sha256Of({set.rules()}), set.consents()));
   } else if (!set.consents().empty()) {

@@ -44,6 +44,9 @@ struct PolicyInForce {
   v1::PolicyRules rules;
 };
 
+// No rule may let one search show more persons.
+inline constexpr std::uint32_t kSearchResultsMax = 1'000;
+
 struct ErasureRun {
   std::uint32_t chunks = 0;  // ordered so far
   Position last;             // of these

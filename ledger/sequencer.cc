@@ -132,12 +132,12 @@ struct Sequencer::Impl {
     residents.reset();
     state.reset();
     store.reset();
-    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys, options.at_rest));
+    RETURN_IF_ERROR(DropOldGenerations(options.state_dir, *options.keys, "", options.at_rest));
     StoreOptions store_options;
     store_options.families = kFamilies;
     store_options.write_ahead_log = false;  // the ledger is its log
     ASSIGN_OR_RETURN(store,
-                     OpenGeneration(store_options, options.state_dir, *options.keys, options.at_rest, kPurpose));
+                     OpenGeneration(store_options, options.state_dir, *options.keys, "", options.at_rest, kPurpose));
     state = std::make_unique<StateOverlay>(*store);
     residents = std::make_unique<Residents>(*state, ResidentFamilies{kResidents, kNumbers, kNotices});
     return {};

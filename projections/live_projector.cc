@@ -17,7 +17,7 @@ struct LiveProjector::Running {
 
 Result<std::unique_ptr<LiveProjector>> LiveProjector::Start(ProjectorOptions options,
                                                             std::function<void(const Status&)> failed) {
-  RETURN_IF_ERROR(DropOldGenerations(options.dir, *options.keys, options.at_rest));
+  RETURN_IF_ERROR(DropOldGenerations(options.dir, *options.keys, Projector::Kind(options), options.at_rest));
   std::unique_ptr<LiveProjector> out(new LiveProjector(std::move(options), std::move(failed)));
   ASSIGN_OR_RETURN(out->running_, out->Begin());
   return out;
@@ -45,7 +45,7 @@ Status LiveProjector::Renew() {
   do {
     RETURN_IF_ERROR(Replace());
   } while (outdated());
-  return DropOldGenerations(options_.dir, *options_.keys, options_.at_rest);
+  return DropOldGenerations(options_.dir, *options_.keys, Projector::Kind(options_), options_.at_rest);
 }
 
 Status LiveProjector::Replace() {

@@ -20,6 +20,8 @@ constexpr std::size_t kPollRecords = 5'000;
 constexpr std::size_t kCommitEntries = 5'000;
 constexpr char kBuilding[] = "building";
 constexpr char kPurpose[] = "record file";
+// Of all that the store holds. A change of it builds the record file anew.
+constexpr char kFormat[] = "2";
 
 }  // namespace
 
@@ -32,6 +34,9 @@ struct Projector::Impl {
   std::string topic;
   std::unique_ptr<Store> store;
   std::unique_ptr<RecordFile> file;
+  SearchParts search_parts;
+  std::unique_ptr<SearchWriter> search_writer;  // null, like search, when no index is kept
+  std::unique_ptr<Search> search;
   std::unique_ptr<LogReader> reader;
   Position built_under;
 
@@ -55,10 +60,14 @@ struct Projector::Impl {
     if (store->Get(RecordFile::kMeta, kBuilding).ok()) {
       // A bulk load was cut off: what it left has no position and is of no use.
       store.reset();
-      RETURN_IF_ERROR(DropGeneration(options.dir, *options.keys, options.at_rest));
+      RETURN_IF_ERROR(DropGeneration(options.dir, *options.keys, Kind(options), options.at_rest));
       RETURN_IF_ERROR(OpenStore());
     }
     file = std::make_unique<RecordFile>(*store);
+    if (options.matching != nullptr) {
+      search_writer = std::make_unique<SearchWriter>(*store, *options.matching, search_parts);
+      search = std::make_unique<Search>(*store, options.matching, search_parts);
+    }
     return Reload();
   }
 
@@ -67,7 +76,7 @@ struct Projector::Impl {
     o.families = RecordFile::Families();
     o.write_ahead_log = false;  // the ledger is its log
     built_under = options.keys->erased_through();
-    ASSIGN_OR_RETURN(store, OpenGeneration(o, options.dir, *options.keys, options.at_rest, kPurpose));
+    ASSIGN_OR_RETURN(store, OpenGeneration(o, options.dir, *options.keys, Kind(options), options.at_rest, kPurpose));
     return {};
   }
 
@@ -80,6 +89,8 @@ struct Projector::Impl {
     cursor = Cursor();
     orphans.clear();
     unordered.clear();
+    if (search_writer != nullptr) search_writer->Clear();
+    RETURN_IF_ERROR(search_parts.Load(*store));
     Status loaded = replay.Load(*store, RecordFile::kMeta);
     if (loaded.ok()) {
       RETURN_IF_ERROR(LoadTotals());
@@ -112,7 +123,7 @@ struct Projector::Impl {
   }
 
   // What one entry puts into the record file.
-  Status Apply(const Received& record, record_file::Writer& writer, bool& ends_submission) {
+  Status Apply(const Received& record, record_file::Writer& writer, SearchWriter* index, bool& ends_submission) {
     ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
     cursor = record.next;
     ends_submission = entry.ends_submission;
@@ -136,12 +147,13 @@ struct Projector::Impl {
       return Corrupt("position " + std::to_string(entry.position.value()) + ": notice cannot be decoded");
     }
     const v1::KeyReference& key = entry.leaf.keys(0);
-    Subject subject;
-    ASSIGN_OR_RETURN(subject.handle, ToArray<16>(key.subject()));
-    subject.slot = KeySlot(key.slot());
-    const bool orphan = !orphans.empty() && orphans.erase(subject.slot) > 0;
-    if (orphan) writer.PutOrphan(subject.slot, false);
-    writer.PutVersion(version, subject, *payload, orphan || version.effect == v1::EFFECT_ENTERED);
+    ASSIGN_OR_RETURN(version.handle, ToArray<16>(key.subject()));
+    const KeySlot subject(key.slot());
+    const bool orphan = !orphans.empty() && orphans.erase(subject) > 0;
+    if (orphan) writer.PutOrphan(subject, false);
+    const bool first = orphan || version.effect == v1::EFFECT_ENTERED;
+    writer.PutVersion(version, subject, *payload, first);
+    if (index != nullptr) index->Add(version, subject, first);
     digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
     return {};
   }
@@ -181,6 +193,10 @@ struct Projector::Impl {
 
   Status Commit(StoreBatch& batch) {
     RETURN_IF_ERROR(replay.VerifyHeads());
+    if (search_writer != nullptr) {
+      RETURN_IF_ERROR(search_writer->Flush(
+          [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); }));
+    }
     PutTotals(batch);
     RETURN_IF_ERROR(store->Write(batch, false));
     batch.Clear();
@@ -212,7 +228,7 @@ struct Projector::Impl {
       if (pending > 0 && records.empty()) RETURN_IF_ERROR(CheckNotAtEnd());
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, search_writer.get(), ends_submission));
         ++pending;
         if (ends_submission && pending >= kCommitEntries) {
           RETURN_IF_ERROR(Commit(batch));
@@ -255,7 +271,7 @@ struct Projector::Impl {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, nullptr, ends_submission));
         if (++unverified >= kCommitEntries && ends_submission) {
           RETURN_IF_ERROR(replay.VerifyHeads());
           unverified = 0;
@@ -265,6 +281,7 @@ struct Projector::Impl {
       Progress(end);
     }
     RETURN_IF_ERROR(load.Finish());
+    if (search_writer != nullptr) RETURN_IF_ERROR(search_writer->Build(*store, options.bulk_buffer_bytes));
     StoreBatch batch;
     batch.Delete(RecordFile::kMeta, kBuilding);
     record_file::Writer rest(
@@ -294,6 +311,10 @@ struct Projector::Impl {
     }
   }
 };
+
+std::string Projector::Kind(const ProjectorOptions& options) {
+  return options.matching == nullptr ? kFormat : kFormat + ("-" + options.matching->id());
+}
 
 Projector::Projector(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Projector::~Projector() = default;
@@ -333,6 +354,7 @@ bool Projector::WaitFor(Position position, milliseconds wait) const {
 
 Position Projector::built_under() const { return impl_->built_under; }
 const RecordFile& Projector::file() const { return *impl_->file; }
+const Search& Projector::search() const { return *impl_->search; }
 Store& Projector::store() { return *impl_->store; }
 const Store& Projector::store() const { return *impl_->store; }
 

@@ -19,6 +19,7 @@
 #include "ledger/log.h"
 #include "ledger/replay.h"
 #include "projections/record_file.h"
+#include "projections/search.h"
 
 namespace daicho {
 
@@ -31,6 +32,7 @@ struct ProjectorOptions {
   Log* log = nullptr;
   const KeyStore* keys = nullptr;
   KeyHolder* at_rest = nullptr;
+  std::shared_ptr<const Matching> matching;    // of the search index; null: none is kept
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
   std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up
@@ -54,6 +56,10 @@ class Projector {
   // KeyStore::erased_through of when its record file was opened.
   Position built_under() const;
   const RecordFile& file() const;
+  // Requires: options.matching.
+  const Search& search() const;
+  // Where a projector with these options keeps its store: what else than erasures it depends on.
+  static std::string Kind(const ProjectorOptions& options);
   Store& store();
   const Store& store() const;
   // The administration's state as of position(). Any thread.

@@ -9,7 +9,7 @@ namespace daicho {
 namespace {
 
 // On disk. Never renumber.
-constexpr char kVersionFormat = 1;
+constexpr char kVersionFormat = 2;
 
 std::string VersionedKey(std::string_view name, Position position) {
   std::string key(name);
@@ -25,21 +25,19 @@ std::string SlotKey(KeySlot slot) {
 
 Position PositionOf(std::string_view key) { return Position(~ReadU64(key.substr(key.size() - 8))); }
 
-Result<Subject> DecodeSubject(std::string_view bytes) {
-  if (bytes.size() != 24) return Corrupt("stored subject has the wrong size");
-  Subject out;
-  out.slot = KeySlot(ReadU64(bytes));
-  ASSIGN_OR_RETURN(out.handle, ToArray<16>(bytes.substr(8)));
-  return out;
+Result<KeySlot> DecodeSlot(std::string_view bytes) {
+  if (bytes.size() != 8) return Corrupt("stored slot has the wrong size");
+  return KeySlot(ReadU64(bytes));
 }
 
-// format(1) ‖ effect(1) ‖ admitted_at(8) ‖ sequence(8) ‖ issuer length(1) ‖ issuer ‖ UpdateNotice
+// format(1) ‖ effect(1) ‖ admitted_at(8) ‖ sequence(8) ‖ handle(16) ‖ issuer length(1) ‖ issuer ‖ UpdateNotice
 void EncodeVersion(const Version& version, std::string_view payload, std::string& out) {
   out.clear();
   out.push_back(kVersionFormat);
   out.push_back(static_cast<char>(version.effect));
   AppendU64(out, static_cast<std::uint64_t>(version.admitted_at.value()));
   AppendU64(out, version.sequence.value());
+  out.append(View(version.handle));
   out.push_back(static_cast<char>(version.issuer.size()));
   out.append(version.issuer);
   out.append(payload);
@@ -49,29 +47,13 @@ v1::Effect EffectOf(std::string_view value) {
   return value.size() < 2 ? v1::EFFECT_NONE : static_cast<v1::Effect>(value[1]);
 }
 
-Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
-  constexpr std::size_t kFixed = 19;
-  if (value.size() < kFixed || value[0] != kVersionFormat) return Corrupt("stored version cannot be decoded");
-  const auto issuer = static_cast<std::size_t>(static_cast<std::uint8_t>(value[kFixed - 1]));
-  if (value.size() < kFixed + issuer) return Corrupt("stored version cannot be decoded");
-  Version out;
-  out.position = PositionOf(key);
-  out.effect = EffectOf(value);
-  out.admitted_at = TimeMicros(static_cast<std::int64_t>(ReadU64(value.substr(2))));
-  out.sequence = Sequence(ReadU64(value.substr(10)));
-  out.issuer = value.substr(kFixed, issuer);
-  const std::string_view notice = value.substr(kFixed + issuer);
-  if (!out.notice.ParseFromArray(notice.data(), static_cast<int>(notice.size()))) {
-    return Corrupt("stored notice cannot be decoded");
-  }
-  return out;
-}
-
 }  // namespace
 
 const std::vector<std::string>& RecordFile::Families() {
   static const std::vector<std::string> families = {"meta",  "versions", "codes",  "numbers", "handles",
-                                                    "times", "due",      "erased", "orphans"};
+                                                    "times", "due",      "erased", "orphans",
+                                                    "search_names", "search_given", "search_people",
+                                                    "search_addresses", "search_parts"};
   return families;
 }
 
@@ -85,34 +67,38 @@ Result<Position> RecordFile::AtEndOf(Date day) const {
   return Position(ReadU64(it.value()));
 }
 
-Result<Subject> RecordFile::FindVersioned(Family family, const std::string& key, Position at) const {
+Result<KeySlot> RecordFile::FindVersioned(Family family, const std::string& key, Position at) const {
   auto it = store_.NewIterator(family);
   it.Seek(VersionedKey(key, at));
   RETURN_IF_ERROR(it.status());
   if (!it.Valid() || it.key().size() != key.size() + 8 || !it.key().starts_with(key)) {
     return NotFound("no such resident");
   }
-  return DecodeSubject(it.value());
+  return DecodeSlot(it.value());
 }
 
-Result<Subject> RecordFile::FindByResidentCode(const std::string& code, Position at) const {
+Result<KeySlot> RecordFile::FindByResidentCode(const std::string& code, Position at) const {
   return FindVersioned(kCodes, code, at);
 }
 
-Result<Subject> RecordFile::FindByIndividualNumber(const std::string& number, Position at) const {
+Result<KeySlot> RecordFile::FindByIndividualNumber(const std::string& number, Position at) const {
   return FindVersioned(kNumbers, number, at);
 }
 
-Result<Subject> RecordFile::FindByHandle(const SubjectHandle& handle) const {
+Result<KeySlot> RecordFile::FindByHandle(const SubjectHandle& handle) const {
   auto slot = store_.Get(kHandles, View(handle));
   if (slot.status().code() == Code::kNotFound) return NotFound("no such resident");
   RETURN_IF_ERROR(slot.status());
-  if (slot->size() != 8) return Corrupt("stored handle has the wrong size");
-  return Subject{handle, KeySlot(ReadU64(*slot))};
+  return DecodeSlot(*slot);
 }
 
-Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optional<Date> on) const {
-  const std::string slot = SlotKey(subject.slot);
+Result<Version> RecordFile::Read(KeySlot subject, Position at, std::optional<Date> on) const {
+  auto it = store_.NewIterator(kVersions);
+  return Read(it, subject, at, on);
+}
+
+Result<Version> RecordFile::Read(StoreIterator& it, KeySlot subject, Position at, std::optional<Date> on) {
+  const std::string slot = SlotKey(subject);
   const std::string day = on ? FormatDate(*on) : "";
   std::vector<std::uint32_t> cancelled;
   std::vector<Version> late;  // removals met before the place where they would have stood
@@ -124,9 +110,8 @@ Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optio
     return !is_void && (!on || notice.changed_on() <= day);
   };
   // Newest first, and so by falling 更新順番号 but for the late removals: those wait for their number's turn.
-  auto it = store_.NewIterator(kVersions);
   for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
-    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+    ASSIGN_OR_RETURN(Version version, record_file::DecodeVersion(it.key(), it.value()));
     if (version.effect == v1::EFFECT_REMOVED_LATE) {
       late.push_back(std::move(version));
       continue;
@@ -145,19 +130,23 @@ Result<Version> RecordFile::Read(const Subject& subject, Position at, std::optio
   return NotFound("no record of the resident then");
 }
 
-Result<std::vector<Version>> RecordFile::History(const Subject& subject, Position at) const {
-  const std::string slot = SlotKey(subject.slot);
+Result<std::vector<Version>> RecordFile::VersionsOf(StoreIterator& it, KeySlot subject, Position at) {
+  const std::string slot = SlotKey(subject);
   std::vector<Version> out;
-  auto it = store_.NewIterator(kVersions);
   for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
-    ASSIGN_OR_RETURN(Version version, DecodeVersion(it.key(), it.value()));
+    ASSIGN_OR_RETURN(Version version, record_file::DecodeVersion(it.key(), it.value()));
     out.push_back(std::move(version));
   }
   RETURN_IF_ERROR(it.status());
+  std::ranges::reverse(out);
+  return out;
+}
+
+Result<std::vector<Version>> RecordFile::History(KeySlot subject, Position at) const {
+  auto it = store_.NewIterator(kVersions);
+  ASSIGN_OR_RETURN(std::vector<Version> out, VersionsOf(it, subject, at));
   if (out.empty()) return NotFound("no record of the resident then");
-  std::sort(out.begin(), out.end(), [](const Version& a, const Version& b) {
-    return a.notice.update_number() < b.notice.update_number();
-  });
+  std::ranges::sort(out, {}, [](const Version& version) { return version.notice.update_number(); });
   return out;
 }
 
@@ -176,23 +165,46 @@ Result<Digest> RecordFile::ContentDigest() const {
 
 namespace record_file {
 
+Result<Key> DecodeKey(std::string_view key) {
+  if (key.size() != 16) return Corrupt("key of a stored version has the wrong size");
+  return Key{KeySlot(ReadU64(key)), PositionOf(key)};
+}
+
+Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
+  constexpr std::size_t kFixed = 35;
+  if (value.size() < kFixed || value[0] != kVersionFormat) return Corrupt("stored version cannot be decoded");
+  const auto issuer = static_cast<std::size_t>(static_cast<std::uint8_t>(value[kFixed - 1]));
+  if (value.size() < kFixed + issuer) return Corrupt("stored version cannot be decoded");
+  Version out;
+  out.position = PositionOf(key);
+  out.effect = EffectOf(value);
+  out.admitted_at = TimeMicros(static_cast<std::int64_t>(ReadU64(value.substr(2))));
+  out.sequence = Sequence(ReadU64(value.substr(10)));
+  ASSIGN_OR_RETURN(out.handle, ToArray<16>(value.substr(18, 16)));
+  out.issuer = value.substr(kFixed, issuer);
+  const std::string_view notice = value.substr(kFixed + issuer);
+  if (!out.notice.ParseFromArray(notice.data(), static_cast<int>(notice.size()))) {
+    return Corrupt("stored notice cannot be decoded");
+  }
+  return out;
+}
+
+
 std::string_view Writer::Versioned(std::string_view name, Position position) {
   key_.assign(name);
   AppendU64(key_, ~position.value());
   return key_;
 }
 
-void Writer::PutVersion(const Version& version, const Subject& subject, std::string_view payload, bool first) {
+void Writer::PutVersion(const Version& version, KeySlot subject, std::string_view payload, bool first) {
   const v1::UpdateNotice& notice = version.notice;
   std::string slot_bytes;
-  AppendU64(slot_bytes, subject.slot.value());
+  AppendU64(slot_bytes, subject.value());
   EncodeVersion(version, payload, value_);
   put_(RecordFile::kVersions, Versioned(slot_bytes, version.position), value_);
-  if (first) put_(RecordFile::kHandles, View(subject.handle), slot_bytes);
-  value_.assign(slot_bytes);
-  value_.append(View(subject.handle));
+  if (first) put_(RecordFile::kHandles, View(version.handle), slot_bytes);
   const auto find_by = [&](Family family, const std::string& name) {
-    if (!name.empty()) put_(family, Versioned(name, version.position), value_);
+    if (!name.empty()) put_(family, Versioned(name, version.position), slot_bytes);
   };
   // A change repeats the former number: the notices that told it may be gone.
   if (first || ChangesCode(notice.reason())) {

@@ -3,13 +3,14 @@
 //
 //   family     key (big-endian)                     value
 //   versions   slot(8) ‖ ~position(8)               Version, see record_file.cc
-//   codes      住民票コード(11) ‖ ~position(8)        slot(8) ‖ handle(16)
-//   numbers    個人番号(12) ‖ ~position(8)            slot(8) ‖ handle(16)
+//   codes      住民票コード(11) ‖ ~position(8)        slot(8)
+//   numbers    個人番号(12) ‖ ~position(8)            slot(8)
 //   handles    handle(16)                           slot(8)
 //   times      admitted_at(8)                       last position(8) admitted by then
 //   due        class(1) ‖ day(4) ‖ slot(8) ‖ step(4)  counts(1) ‖ handle(16), see projections/retention.h
 //   erased     slot(8)                              first living step(4), as erasures ordered
 //   orphans    slot(8)                              nothing: all notices so far are erased
+//   search_…                                        see projections/search_index.h
 //   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves
 //
 // ~position sorts the newest version first: the first key at or after slot ‖ ~P is what was known at P.
@@ -28,13 +29,9 @@
 
 namespace daicho {
 
-struct Subject {
-  SubjectHandle handle{};
-  KeySlot slot;
-};
-
 struct Version {
   Position position;
+  SubjectHandle handle{};    // whose it is
   TimeMicros admitted_at;
   v1::Effect effect = v1::EFFECT_NONE;
   std::string issuer;
@@ -52,7 +49,8 @@ struct RecordCounts {
 
 class RecordFile {
  public:
-  enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes, kDue, kErased, kOrphans };
+  enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes, kDue, kErased, kOrphans,
+         kSearchNames, kSearchGiven, kSearchPeople, kSearchAddresses, kSearchParts };
   static const std::vector<std::string>& Families();
 
   explicit RecordFile(const Store& store) : store_(store) {}  // borrowed
@@ -62,15 +60,19 @@ class RecordFile {
 
   // A former code or number still finds its subject. `at`: as known after the entry at that position.
   // Errors: kNotFound.
-  Result<Subject> FindByResidentCode(const std::string& code, Position at) const;
-  Result<Subject> FindByIndividualNumber(const std::string& number, Position at) const;
-  Result<Subject> FindByHandle(const SubjectHandle& handle) const;
+  Result<KeySlot> FindByResidentCode(const std::string& code, Position at) const;
+  Result<KeySlot> FindByIndividualNumber(const std::string& number, Position at) const;
+  Result<KeySlot> FindByHandle(const SubjectHandle& handle) const;
 
   // The version known at `at` that held on `on` (異動年月日): of those not cancelled and changed on or before
   // that day the one of the highest 更新順番号. Without `on`: of all. Errors: kNotFound, kCorrupt.
-  Result<Version> Read(const Subject& subject, Position at, std::optional<Date> on) const;
+  Result<Version> Read(KeySlot subject, Position at, std::optional<Date> on) const;
+  // The same for many subjects: `versions` is an iterator over kVersions, taken once `at` was visible.
+  static Result<Version> Read(StoreIterator& versions, KeySlot subject, Position at, std::optional<Date> on);
   // Every version known at `at`, in the order of 更新順番号.
-  Result<std::vector<Version>> History(const Subject& subject, Position at) const;
+  Result<std::vector<Version>> History(KeySlot subject, Position at) const;
+  // Every version known at `at`, by ascending position; none for a subject that is not there.
+  static Result<std::vector<Version>> VersionsOf(StoreIterator& versions, KeySlot subject, Position at);
 
   // Errors: kNotFound while nothing was applied.
   Result<RecordCounts> Counts() const;
@@ -78,13 +80,22 @@ class RecordFile {
   Result<Digest> ContentDigest() const;
 
  private:
-  Result<Subject> FindVersioned(Family family, const std::string& key, Position at) const;
+  Result<KeySlot> FindVersioned(Family family, const std::string& key, Position at) const;
 
   const Store& store_;
 };
 
 // The projector's side: what one admitted entry puts into the record file.
 namespace record_file {
+
+// The versions of kVersions, by the slot and the falling position of their keys.
+struct Key {
+  KeySlot subject;
+  Position position;
+};
+// Errors: kCorrupt.
+Result<Key> DecodeKey(std::string_view key);
+Result<Version> DecodeVersion(std::string_view key, std::string_view value);
 
 class Writer {
  public:
@@ -95,7 +106,7 @@ class Writer {
 
   // Requires: an update entry that is no repeat, and its opened payload. `first`: of its subject's versions
   // that are left it is the first.
-  void PutVersion(const Version& version, const Subject& subject, std::string_view payload, bool first);
+  void PutVersion(const Version& version, KeySlot subject, std::string_view payload, bool first);
   void PutTime(TimeMicros admitted_at, Position last);
   void PutOrphan(KeySlot slot, bool is_one);
 

@@ -110,7 +110,7 @@ class ErasureTest : public ::testing::TestWithParam<Row> {
   }
   KeySlot SlotOf(const std::string& code) {
     const auto file = File();
-    return file->file().FindByResidentCode(code, Position(file->position().value() - 1))->slot;
+    return file->file().FindByResidentCode(code, Position(file->position().value() - 1)).value();
   }
 
   Contents State() {
@@ -119,7 +119,7 @@ class ErasureTest : public ::testing::TestWithParam<Row> {
     options.families = {"meta", "residents", "numbers", "notices", "submissions", "subjects"};
     options.write_ahead_log = false;
     const auto store =
-        OpenGeneration(options, P().Path("state"), P().key_store(), nullptr, "sequencer state")
+        OpenGeneration(options, P().Path("state"), P().key_store(), "", nullptr, "sequencer state")
             .value();
     return ContentsOf(*store, options.families.size());
   }
@@ -212,14 +212,15 @@ TEST_P(ErasureTest, WhoIsGoneAltogetherMayBeEnteredAnewAsAnother) {
 TEST_P(ErasureTest, ReadingsGoWhileThePersonStays) {
   Admit({Birth(hanako_, kMaebashi)});
   const auto file = File();
-  const Subject subject =
-      file->file().FindByResidentCode(hanako_.code, Position(file->position().value() - 1)).value();
-  r_->RecordReading(std::string(View(subject.handle)));
+  const Position last(file->position().value() - 1);
+  const SubjectHandle subject =
+      file->file().Read(file->file().FindByResidentCode(hanako_.code, last).value(), last, std::nullopt).value().handle;
+  r_->RecordReading(std::string(View(subject)));
   const auto reading = P().Entries().back();
   Erase("2040-01-01");
   EXPECT_EQ(P().Open(reading).status().code(), Code::kErased);
   EXPECT_EQ(Told(*File(), hanako_.code), "1");
-  r_->RecordReading(std::string(View(subject.handle)));
+  r_->RecordReading(std::string(View(subject)));
   EXPECT_TRUE(P().Open(P().Entries().back()).ok());
   ExpectOneTruth();
 }
@@ -266,7 +267,7 @@ TEST_P(ErasureTest, FilesHoldNothingOfWhatIsGone) {
   Erase();
   ASSERT_TRUE(P().Stop().ok());
   EXPECT_TRUE(File("file")->store().Flush().ok());
-  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), nullptr).ok());
+  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), "2", nullptr).ok());
   EXPECT_EQ(found(), std::set<std::string>());
   EXPECT_EQ(Told(*File(), taro_.code), "2");
 }

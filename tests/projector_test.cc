@@ -39,6 +39,7 @@ class ProjectorTest : public ::testing::Test {
     o.dir = dir;
     o.log = &log;
     o.keys = &p.key_store();
+    o.matching = Matching::Shipped();
     o.bulk_buffer_bytes = 1u << 20;
     return o;
   }
@@ -89,7 +90,7 @@ class ProjectorTest : public ::testing::Test {
   }
   static std::string Numbers(const Projector& projector, const Person& person) {
     const Position at(projector.position().value() - 1);
-    const Subject subject = projector.file().FindByResidentCode(person.code, at).value();
+    const KeySlot subject = projector.file().FindByResidentCode(person.code, at).value();
     std::string out;
     const auto history = projector.file().History(subject, at);
     for (const Version& version : *history) {
@@ -144,7 +145,7 @@ TEST_F(RecordFileStories, ACancelledChangeHeldOnNoDayButIsKept) {
   EXPECT_EQ(Read(*file, hanako_, Day("2026-11-23")), "amend 3");
   EXPECT_EQ(Numbers(*file, hanako_), "123");
   // What was known before the cancellation is still known as of then.
-  const Subject subject = file->file().FindByResidentCode(hanako_.code, Position(4)).value();
+  const KeySlot subject = file->file().FindByResidentCode(hanako_.code, Position(4)).value();
   EXPECT_EQ(Said(file->file().Read(subject, Position(4), Day("2026-11-22"))), "amend 2");
 }
 
@@ -155,15 +156,15 @@ TEST_F(RecordFileStories, AFormerCodeOrNumberFindsItsSubjectAndANewOneOnlyOnceIt
   Admit(NumberChange(hanako_, 60, 3, kMaebashi));
   auto projector = CaughtUp("file");
   const RecordFile& file = projector->file();
-  const auto handle = file.FindByResidentCode(before.code, Position(3)).value().handle;
+  const KeySlot subject = file.FindByResidentCode(before.code, Position(3)).value();
   for (const std::uint64_t at : {3, 4, 5}) {
-    EXPECT_EQ(file.FindByResidentCode(before.code, Position(at))->handle, handle);
-    EXPECT_EQ(file.FindByIndividualNumber(before.number, Position(at))->handle, handle);
+    EXPECT_EQ(file.FindByResidentCode(before.code, Position(at)).value(), subject);
+    EXPECT_EQ(file.FindByIndividualNumber(before.number, Position(at)).value(), subject);
     EXPECT_EQ(file.FindByResidentCode(hanako_.code, Position(at)).ok(), at >= 4);
     EXPECT_EQ(file.FindByIndividualNumber(hanako_.number, Position(at)).ok(), at >= 5);
   }
-  EXPECT_EQ(file.FindByHandle(handle)->slot,
-            file.FindByResidentCode(hanako_.code, Position(5))->slot);
+  const SubjectHandle handle = file.Read(subject, Position(5), std::nullopt).value().handle;
+  EXPECT_EQ(file.FindByHandle(handle).value(), file.FindByResidentCode(hanako_.code, Position(5)).value());
   EXPECT_EQ(file.FindByHandle(SubjectHandle{}).status().code(), Code::kNotFound);
   EXPECT_EQ(file.FindByResidentCode(before.code, Position(2)).status().code(), Code::kNotFound);
 }
@@ -272,13 +273,13 @@ class RandomHistory : public ProjectorTest {
     }
     return out;
   }
-  static std::string ReadFile(const RecordFile& file, const Subject& subject, Position at,
+  static std::string ReadFile(const RecordFile& file, KeySlot subject, Position at,
                               std::optional<Date> on) {
     const auto version = file.Read(subject, at, on);
     if (!version.ok()) return std::string(CodeName(version.status().code()));
     return std::to_string(version->position.value()) + " " + version->notice.SerializeAsString();
   }
-  static std::string History(const RecordFile& file, const Subject& subject, Position at) {
+  static std::string History(const RecordFile& file, KeySlot subject, Position at) {
     std::string out;
     const auto versions = file.History(subject, at);
     if (!versions.ok()) return std::string(CodeName(versions.status().code()));
@@ -317,7 +318,7 @@ TEST_F(RandomHistory, IsAnsweredAsOfEveryPositionAsPlainMapsAnswerIt) {
   auto projector = CaughtUp("file");
   const RecordFile& file = projector->file();
   std::map<std::string, int> codes, numbers;  // whose they are or were, as of the position
-  std::map<int, Subject> subjects;
+  std::map<int, KeySlot> subjects;
   for (const Told& now : told_) {
     const Position at = now.position;
     codes.emplace(now.notice.resident_code(), now.person);
@@ -327,12 +328,12 @@ TEST_F(RandomHistory, IsAnsweredAsOfEveryPositionAsPlainMapsAnswerIt) {
     for (const auto& [code, person] : codes) {
       const auto found = file.FindByResidentCode(code, at);
       ASSERT_TRUE(found.ok()) << "code " << code << " at " << at.value();
-      ASSERT_EQ(found->handle, subjects.emplace(person, *found).first->second.handle);
+      ASSERT_EQ(*found, subjects.emplace(person, *found).first->second);
     }
     for (const auto& [number, person] : numbers) {
       const auto found = file.FindByIndividualNumber(number, at);
       ASSERT_TRUE(found.ok()) << "number " << number << " at " << at.value();
-      ASSERT_EQ(found->handle, subjects.at(person).handle);
+      ASSERT_EQ(*found, subjects.at(person));
     }
     for (int name = 0; name < 45; ++name) {  // all that RandomNotices may draw
       ASSERT_EQ(file.FindByResidentCode(CodeOf(name), at).ok(), codes.contains(CodeOf(name)));

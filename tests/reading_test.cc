@@ -89,7 +89,9 @@ class ReadingTest : public ::testing::Test {
   }
   Result<std::string> Ask(const v1::ReadRequest& request, const SigningKey& key) {
     const std::string bytes = request.SerializeAsString();
-    return reading_->Read(bytes, key.Sign(std::string(kReadRequestTag) + bytes));
+    auto answer = reading_->Read(bytes, key.Sign(std::string(kReadRequestTag) + bytes));
+    if (!answer.ok()) return answer.status();
+    return std::move(answer->lines);
   }
   // The code, and the reason recorded: "denied 3". Nothing may be recorded but one event.
   std::string Refusal(const Result<std::string>& answer) {

@@ -44,7 +44,8 @@ class RetentionTest : public ::testing::Test {
   std::string HandleOf(const Person& person) {
     const auto projector = r_.CaughtUp("file");
     const Position at(projector->position().value() - 1);
-    return std::string(View(projector->file().FindByResidentCode(person.code, at)->handle));
+    const KeySlot subject = projector->file().FindByResidentCode(person.code, at).value();
+    return std::string(View(projector->file().Read(subject, at, std::nullopt)->handle));
   }
   // Carries the order out in the ledger only: the record file plans by what is ordered.
   void Erase(const std::string& today) {

@@ -59,10 +59,10 @@ void AsStoredVersion(const std::string& bytes) {
   CHECK(store->Write(batch, false).ok());
   const RecordFile file(*store);
   for (const std::optional<Date>& on : {std::optional<Date>(), std::optional(Date{2026, 11, 24})}) {
-    const Code code = file.Read(Subject{}, Position(0), on).status().code();
+    const Code code = file.Read(KeySlot(), Position(0), on).status().code();
     CHECK(code == Code::kOk || code == Code::kCorrupt || code == Code::kNotFound);
   }
-  const Code code = file.History(Subject{}, Position(0)).status().code();
+  const Code code = file.History(KeySlot(), Position(0)).status().code();
   CHECK(code == Code::kOk || code == Code::kCorrupt);
 }
 

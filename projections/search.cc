@@ -1,0 +1,503 @@
+#include "projections/search.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "events/codes.h"
+
+namespace daicho {
+namespace {
+
+using search_index::AppendU24;
+using search_index::BirthNumber;
+using search_index::HeldName;
+using search_index::Kind;
+using search_index::Period;
+using search_index::Periods;
+
+constexpr std::uint64_t kFirstShare = 256;
+constexpr std::uint64_t kShareGrowth = 8;
+// So many rows in a row that the birth or the municipality rules out, and a seek past them pays.
+constexpr int kStepsBeforeSeek = 8;
+// Rows that only later entries brought do not count as read, but so many end a search all the same.
+constexpr std::uint64_t kUnseenMax = Search::kCostMax * 8;
+
+// From `first` to `last`, both included.
+struct Span {
+  std::uint32_t first, last;
+};
+
+// Ascending, those that a record's birth may be when `asked` is asked for.
+std::vector<Span> BirthSpans(const BirthQuery& asked) {
+  const LenientDate& date = asked.date;
+  std::vector<Span> out = {{0, 0}};
+  if (asked.unknown || date.year == 0) return out;
+  const std::uint32_t year = BirthNumber({date.year, 0, 0});
+  if (date.month == 0) {
+    out.push_back({year, year + 511});
+    return out;
+  }
+  out.push_back({year, year});
+  const std::uint32_t month = BirthNumber({date.year, date.month, 0});
+  if (date.day == 0) {
+    out.push_back({month, month + 31});
+    return out;
+  }
+  out.push_back({month, month});
+  out.push_back({month + date.day, month + date.day});
+  return out;
+}
+
+struct Query {
+  std::optional<NameQuery> name, kana;
+  v1::NameMatch how = v1::NAME_MATCH_PREFIX;
+  std::optional<BirthQuery> birth;
+  v1::Sex sex = v1::SEX_UNSPECIFIED;
+  std::optional<AddressQuery> address;
+  std::string municipality;
+  bool former = false;
+  // Derived: none, any.
+  std::vector<std::uint32_t> municipalities;  // ascending
+  std::vector<Span> births;
+  bool nowhere = false;  // municipality and address exclude each other
+
+  bool HasBirth(std::uint32_t number) const {
+    return births.empty() || std::ranges::any_of(births, [&](const Span& span) {
+             return number >= span.first && number <= span.last;
+           });
+  }
+  bool HasMunicipality(std::uint32_t number) const {
+    return municipalities.empty() || std::ranges::binary_search(municipalities, number);
+  }
+};
+
+Result<Query> Parse(const Matching& matching, const v1::SearchCondition& condition) {
+  Query out;
+  out.how = condition.name_match();
+  out.sex = condition.sex();
+  out.former = condition.former();
+  if (!v1::NameMatch_IsValid(out.how) || !v1::Sex_IsValid(out.sex)) return Invalid("condition: unknown value");
+  if (!condition.name().empty()) {
+    auto name = matching.ParseName(condition.name());
+    if (!name.ok()) return name.status().With("name");
+    out.name = *std::move(name);
+  }
+  if (!condition.kana().empty()) {
+    auto kana = matching.ParseKana(condition.kana());
+    if (!kana.ok()) return kana.status().With("kana");
+    out.kana = *std::move(kana);
+  }
+  if (!condition.birth().empty()) {
+    auto birth = matching.ParseBirth(condition.birth());
+    if (!birth.ok()) return birth.status().With("birth");
+    out.births = BirthSpans(*birth);
+    out.birth = *std::move(birth);
+  }
+  if (!condition.address().empty()) {
+    auto address = matching.ParseAddress(condition.address());
+    if (!address.ok()) return address.status().With("address");
+    for (const std::string& code : address->municipalities) {
+      out.municipalities.push_back(search_index::MunicipalityNumber(code));
+    }
+    std::ranges::sort(out.municipalities);
+    out.address = *std::move(address);
+  }
+  if (!condition.municipality().empty()) {
+    if (!IsValidMunicipalityCode(condition.municipality())) {
+      return Invalid("municipality: 市町村コードの検査数字が一致しません");
+    }
+    const std::uint32_t number = search_index::MunicipalityNumber(condition.municipality());
+    out.nowhere = !out.HasMunicipality(number);
+    out.municipalities = {number};
+    out.municipality = condition.municipality();
+  }
+  return out;
+}
+
+bool MatchesAny(const NameQuery& query, v1::NameMatch how, std::initializer_list<const std::string*> names,
+                const std::function<FoldedName(const std::string&)>& fold) {
+  return std::ranges::any_of(
+      names, [&](const std::string* name) { return !name->empty() && Matches(query, how, fold(*name)); });
+}
+
+bool MatchesRecord(const Matching& matching, const Query& query, const v1::ResidentRecord& record) {
+  if (query.sex != v1::SEX_UNSPECIFIED && record.sex() != query.sex) return false;
+  const v1::Address& address = record.address();
+  if (!query.municipality.empty() && address.municipality() != query.municipality) return false;
+  if (query.birth && !Matches(*query.birth, ParseLenientDate(record.birth()).value_or(LenientDate()))) return false;
+  if (query.name && !MatchesAny(*query.name, query.how,
+                                {&record.name(), &record.former_name().name(), &record.alias().name(),
+                                 &record.latin_name()},
+                                [&](const std::string& name) { return matching.FoldName(name); })) {
+    return false;
+  }
+  if (query.kana && !MatchesAny(*query.kana, query.how,
+                                {&record.kana(), &record.former_name().kana(), &record.alias().kana()},
+                                [&](const std::string& kana) { return matching.FoldKana(kana); })) {
+    return false;
+  }
+  return !query.address ||
+         Matches(*query.address, address.municipality(), matching.FoldAddress(address.text()));
+}
+
+std::string AfterPrefix(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (!prefix.empty()) ++prefix.back();
+  return prefix;
+}
+
+// Rows [begin, end) of a family.
+struct Range {
+  std::string begin, end;
+  // Only rows whose 氏 ends here; 0: any.
+  std::size_t first = 0;
+};
+
+// What of a family leads to all who match.
+struct Plan {
+  Family family;
+  std::vector<Range> ranges;
+  Kind kind = Kind::kText;  // whose condition the ranges carry; of names and given names only
+};
+
+// A family's key ends in `bytes`: the first of them are constrained, the last five are the slot.
+std::size_t TailBytes(Family family) {
+  switch (family) {
+    case RecordFile::kSearchNames: return 8;
+    case RecordFile::kSearchGiven: return 11;
+    default: return 5;
+  }
+}
+
+Range Prefix(std::string begin, std::size_t first = 0) {
+  std::string end = AfterPrefix(begin);
+  return {std::move(begin), std::move(end), first};
+}
+
+// By the beginning of a name, or by all of it.
+std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind, const SearchParts& parts) {
+  const std::string lead(1, static_cast<char>(kind));
+  Plan names{RecordFile::kSearchNames, {}, kind}, given{RecordFile::kSearchGiven, {}, kind};
+  for (const FoldedName& reading : query.any) {
+    const std::string whole = how == v1::NAME_MATCH_WHOLE ? std::string(1, '\0') : "";
+    if (how == v1::NAME_MATCH_INFIX) {
+      if (!query.divided || reading.first > 0) {
+        for (const std::string& part : parts.Containing(kind, false, query.divided ? reading.First() : reading.text)) {
+          names.ranges.push_back(Prefix(lead + part, part.size()));
+        }
+      }
+      if (!query.divided || reading.first == 0) {
+        for (const std::string& part : parts.Containing(kind, true, query.divided ? reading.Second() : reading.text)) {
+          given.ranges.push_back(Prefix(lead + part + '\0'));
+        }
+      }
+    } else if (query.divided && reading.first == 0) {
+      given.ranges.push_back(Prefix(lead + reading.text + whole));
+    } else {
+      names.ranges.push_back(Prefix(lead + reading.text + whole, query.divided ? reading.first : 0));
+    }
+  }
+  std::vector<Plan> out;
+  if (!names.ranges.empty()) out.push_back(std::move(names));
+  if (!given.ranges.empty()) out.push_back(std::move(given));
+  return out;
+}
+
+// One way to find all who match: the plans of one way are carried out one after the other.
+struct Way {
+  std::string name;
+  std::vector<Plan> plans;
+};
+
+std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
+  std::vector<Way> out;
+  const bool infix = query.how == v1::NAME_MATCH_INFIX;
+  if (query.name) out.push_back({infix ? "search_parts" : "search_names", NamePlans(*query.name, query.how, Kind::kText, parts)});
+  if (query.kana) out.push_back({infix ? "search_parts(kana)" : "search_names(kana)", NamePlans(*query.kana, query.how, Kind::kKana, parts)});
+  const std::vector<std::uint32_t> municipalities =
+      query.municipalities.empty() ? parts.Municipalities() : query.municipalities;
+  Plan people{RecordFile::kSearchPeople, {}}, addresses{RecordFile::kSearchAddresses, {}};
+  for (const std::uint32_t municipality : municipalities) {
+    std::string lead;
+    AppendU24(lead, municipality);
+    if (query.address && !query.address->text.empty()) addresses.ranges.push_back(Prefix(lead + query.address->text));
+    if (query.births.empty()) {
+      people.ranges.push_back(Prefix(lead));
+      continue;
+    }
+    for (const Span& span : query.births) {
+      std::string begin = lead, last = lead;
+      AppendU24(begin, span.first);
+      AppendU24(last, span.last);
+      people.ranges.push_back({std::move(begin), AfterPrefix(std::move(last))});
+    }
+  }
+  if (!addresses.ranges.empty()) out.push_back({"search_addresses", {std::move(addresses)}});
+  out.push_back({"search_people", {std::move(people)}});
+  return out;
+}
+
+class Finding {
+ public:
+  Finding(const Store& store, const Matching& matching, const Query& query, Position at, Date on, std::size_t limit,
+          std::uint64_t skip)
+      : store_(store), matching_(matching), query_(query), at_(at), on_(on), limit_(limit), skip_(skip) {}
+
+  // False when `share` did not suffice.
+  Result<bool> Run(const Way& way, std::uint64_t share) {
+    page_ = SearchPage();
+    page_.explanation.family = way.name;
+    passed_ = unseen_ = 0;
+    share_ = share;
+    seen_.clear();
+    for (const Plan& plan : way.plans) {
+      for (const Range& range : plan.ranges) {
+        if (done()) break;
+        RETURN_IF_ERROR(Scan(plan, range));
+      }
+    }
+    return page_.more || !spent();
+  }
+
+  // One subject, found by a number.
+  Status Consider(KeySlot slot, bool sure) {
+    if (!seen_.insert(slot.value()).second) return {};
+    ++page_.explanation.records;
+    if (!versions_) versions_.emplace(store_.NewIterator(RecordFile::kVersions));
+    auto version = RecordFile::Read(*versions_, slot, at_, on_);
+    if (version.status().code() == Code::kNotFound) return {};
+    RETURN_IF_ERROR(version.status());
+    if (!sure && !MatchesRecord(matching_, query_, version->notice.record())) {
+      if (!query_.former) return {};
+      ASSIGN_OR_RETURN(const auto history, RecordFile::VersionsOf(*versions_, slot, at_));
+      const bool once = std::ranges::any_of(history, [&](const Version& earlier) {
+        return MatchesRecord(matching_, query_, earlier.notice.record());
+      });
+      if (!once) return {};
+    }
+    if (passed_ < skip_) {
+      ++passed_;
+    } else if (page_.hits.size() < limit_) {
+      page_.hits.push_back(std::move(*version));
+    } else {
+      page_.more = true;
+    }
+    return {};
+  }
+
+  SearchPage& page() { return page_; }
+
+ private:
+  std::uint64_t cost() const {
+    return page_.explanation.entries + page_.explanation.records * Search::kRecordCost;
+  }
+  bool spent() const { return cost() > share_ || unseen_ > kUnseenMax; }
+  bool done() const { return page_.more || spent(); }
+
+  Status Scan(const Plan& plan, const Range& range) {
+    const std::size_t tail = TailBytes(plan.family);
+    StoreIterator& it = Iterator(plan.family);
+    int missed = 0;
+    for (it.Seek(range.begin); it.Valid() && (range.end.empty() || it.key() < range.end) && !done();) {
+      const std::string_view key = it.key();
+      if (key.size() < tail) return Corrupt("search index: a key cannot be decoded");
+      bool visible = false;
+      Candidate found;
+      RETURN_IF_ERROR(Look(plan, range, key, it.value(), visible, found));
+      ++(visible ? page_.explanation.entries : unseen_);
+      if (found.possible) RETURN_IF_ERROR(Consider(SlotOf(key), found.sure));
+      missed = visible && found.ruled_out ? missed + 1 : found.possible ? 0 : missed;
+      if (missed < kStepsBeforeSeek) {
+        it.Next();
+      } else {
+        missed = 0;
+        it.Seek(Beyond(plan, key));
+      }
+    }
+    return it.status();
+  }
+
+  StoreIterator& Iterator(Family family) {
+    auto found = iterators_.find(family);
+    if (found == iterators_.end()) found = iterators_.emplace(family, store_.NewIterator(family)).first;
+    return found->second;
+  }
+
+  static KeySlot SlotOf(std::string_view key) {
+    std::uint64_t slot = 0;
+    for (const char byte : key.substr(key.size() - 5)) slot = slot << 8 | static_cast<std::uint8_t>(byte);
+    return KeySlot(slot);
+  }
+
+  static std::uint32_t ReadU24(std::string_view in) {
+    std::uint32_t out = 0;
+    for (const char byte : in.substr(0, 3)) out = out << 8 | static_cast<std::uint8_t>(byte);
+    return out;
+  }
+
+  struct Candidate {
+    bool possible = false;
+    bool sure = false;       // and no more to ask
+    bool ruled_out = false;  // by what the key itself says of birth or municipality
+  };
+
+  // What a row says: whether it was there at the position, and whether someone who matches may be behind it.
+  Status Look(const Plan& plan, const Range& range, std::string_view key, std::string_view value, bool& visible,
+              Candidate& out) {
+    const std::string_view end = key.substr(key.size() - TailBytes(plan.family));
+    std::optional<std::uint32_t> birth, municipality;
+    if (plan.family == RecordFile::kSearchNames) birth = ReadU24(end);
+    if (plan.family == RecordFile::kSearchGiven) birth = ReadU24(end.substr(3)), municipality = ReadU24(end);
+    if (plan.family == RecordFile::kSearchPeople) {
+      if (key.size() != 11) return Corrupt("search index: a key cannot be decoded");
+      birth = ReadU24(key.substr(3)), municipality = ReadU24(key);
+    }
+    if (plan.family == RecordFile::kSearchAddresses) municipality = ReadU24(key);
+    out.ruled_out = (birth && !query_.HasBirth(*birth)) || (municipality && !query_.HasMunicipality(*municipality));
+    Periods periods(plan.family, value);
+    while (periods.Next(period_)) {
+      if (period_.from > at_) continue;
+      visible = true;
+      if (out.ruled_out) break;
+      const bool holds = !period_.until || *period_.until > at_;
+      if ((holds || query_.former) && Suits(plan, range)) {
+        out.possible = true;
+        out.sure = out.sure || (holds && period_.sole && !query_.former && CarriedBy(plan));
+      }
+      if (holds && !query_.former && period_.sole) break;
+    }
+    return periods.ok() ? Status() : Corrupt("search index: a row cannot be decoded");
+  }
+
+  // Whether what the period says fits.
+  bool Suits(const Plan& plan, const Range& range) {
+    if (query_.sex != v1::SEX_UNSPECIFIED && period_.sex != query_.sex) return false;
+    if (plan.family == RecordFile::kSearchNames) {
+      // Of an infix range: the part and no more than the part is 氏.
+      return (range.first == 0 || period_.first == range.first) && query_.HasMunicipality(period_.municipality);
+    }
+    if (plan.family == RecordFile::kSearchGiven) return true;
+    if (plan.family == RecordFile::kSearchAddresses && !query_.HasBirth(period_.birth)) return false;
+    return (!query_.name || HasName(*query_.name, Kind::kText)) && (!query_.kana || HasName(*query_.kana, Kind::kKana));
+  }
+
+  bool HasName(const NameQuery& query, Kind kind) {
+    return std::ranges::any_of(period_.names, [&](const HeldName& held) {
+      if (held.kind != kind) return false;
+      name_.text.assign(held.text);
+      name_.first = held.first;
+      return Matches(query, query_.how, name_);
+    });
+  }
+
+  // Whether the plan's rows carry all that is asked for.
+  bool CarriedBy(const Plan& plan) const {
+    const bool place = query_.address && !query_.address->text.empty();
+    switch (plan.family) {
+      case RecordFile::kSearchPeople: return !place;
+      case RecordFile::kSearchAddresses: return true;
+      default:
+        return !place && query_.how != v1::NAME_MATCH_INFIX && !(query_.name && query_.kana);
+    }
+  }
+
+  // Where a scan goes on after rows that their birth or municipality rules out: the next of the same name that may
+  // do, or the next name.
+  std::string Beyond(const Plan& plan, std::string_view key) const {
+    const std::size_t tail = TailBytes(plan.family);
+    const std::string_view head = key.substr(0, key.size() - tail), end = key.substr(head.size(), tail - 5);
+    std::string best;
+    const auto offer = [&](std::uint32_t municipality, bool has_municipality, std::uint32_t birth) {
+      std::string at;
+      if (has_municipality) AppendU24(at, municipality);
+      AppendU24(at, birth);
+      if (at > end && (best.empty() || at < best)) best = std::move(at);
+    };
+    if (plan.family == RecordFile::kSearchNames) {
+      for (const Span& span : query_.births) offer(0, false, span.first);
+    } else if (plan.family == RecordFile::kSearchGiven) {
+      std::vector<std::uint32_t> places = query_.municipalities;
+      // Of any municipality: within this one, else from the next on.
+      if (places.empty()) places = {ReadU24(end), ReadU24(end) + 1};
+      for (const std::uint32_t place : places) {
+        if (query_.births.empty()) offer(place, true, 0);
+        for (const Span& span : query_.births) offer(place, true, span.first);
+      }
+    }
+    std::string target(head);
+    if (best.empty()) {
+      target.back() = '\x01';  // in place of the 00 that ends the name
+      return target;
+    }
+    return target + best;
+  }
+
+  const Store& store_;
+  const Matching& matching_;
+  const Query& query_;
+  const Position at_;
+  const Date on_;
+  const std::size_t limit_;
+  const std::uint64_t skip_;
+
+  std::map<Family, StoreIterator> iterators_;
+  std::optional<StoreIterator> versions_;
+  SearchPage page_;
+  std::unordered_set<std::uint64_t> seen_;
+  std::uint64_t share_ = 0, passed_ = 0, unseen_ = 0;
+  Period period_;    // whose storage serves every row
+  FoldedName name_;  // likewise
+};
+
+}  // namespace
+
+Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position at, Date on, std::size_t limit,
+                                std::uint64_t skip) const {
+  ASSIGN_OR_RETURN(const Query query, Parse(*matching_, condition));
+  Finding finding(store_, *matching_, query, at, on, limit, skip);
+  const bool by_code = !condition.resident_code().empty(), by_number = !condition.individual_number().empty();
+  if (by_code || by_number || !condition.subject().empty()) {
+    auto slot = [&]() -> Result<KeySlot> {
+      if (by_code) return file_.FindByResidentCode(condition.resident_code(), at);
+      if (by_number) return file_.FindByIndividualNumber(condition.individual_number(), at);
+      ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(condition.subject()));
+      return file_.FindByHandle(handle);
+    }();
+    if (by_code && by_number && slot.ok()) {
+      const auto other = file_.FindByIndividualNumber(condition.individual_number(), at);
+      if (!other.ok() || *other != *slot) slot = NotFound("no such resident");
+    }
+    finding.page().explanation.family = by_code ? "codes" : by_number ? "numbers" : "handles";
+    if (slot.status().code() == Code::kNotFound || query.nowhere) return std::move(finding.page());
+    RETURN_IF_ERROR(slot.status());
+    RETURN_IF_ERROR(finding.Consider(*slot, false));
+    return std::move(finding.page());
+  }
+  if (!query.name && !query.kana && !query.birth && !query.address && query.municipality.empty()) {
+    return Invalid("condition: 氏名、振り仮名、生年月日、住所、市町村のいずれかを指定してください");
+  }
+  if (query.nowhere) return SearchPage();
+  const std::vector<Way> ways = WaysOf(query, parts_);
+  std::vector<std::string> given_up;
+  std::uint64_t entries = 0, records = 0;
+  for (std::uint64_t share = ways.size() == 1 ? kCostMax : kFirstShare;; share = std::min(share * kShareGrowth, kCostMax)) {
+    for (const Way& way : ways) {
+      ASSIGN_OR_RETURN(const bool through, finding.Run(way, share));
+      SearchExplanation& explanation = finding.page().explanation;
+      entries += explanation.entries;
+      records += explanation.records;
+      if (through) {
+        explanation = {way.name, std::move(given_up), entries, records};
+        return std::move(finding.page());
+      }
+      if (std::ranges::find(given_up, way.name) == given_up.end()) given_up.push_back(way.name);
+    }
+    if (share == kCostMax) break;
+  }
+  SearchPage out;
+  out.too_broad = true;
+  out.explanation = {"", std::move(given_up), entries, records};
+  return out;
+}
+
+}  // namespace daicho
