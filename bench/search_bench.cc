@@ -128,7 +128,7 @@ class Server {
     ::_exit(status.ok() ? 0 : 1);
   }
 
-  std::unique_ptr<Side> TakeSide() { return std::make_unique<Served>(socket_); }
+  std::unique_ptr<Side> TakeSide() { return std::make_unique<Served>(socket_, child_); }
   // Requires: its side is gone.
   Status Wait() {
     int status = 0;
@@ -142,7 +142,9 @@ class Server {
   static Status Run(const std::string& work, int processor, int socket) {
     ASSIGN_OR_RETURN(const auto home, OpenedHome::Open(work, KeyStore::Mode::kRead));
     if (processor >= 0) RETURN_IF_ERROR(PinThread(processor));
-    return Serve(socket, [&](const v1::SearchCondition& condition) { return home->Answer(condition); });
+    return Serve(socket, [&](const v1::SearchCondition& condition, std::string& out) {
+      return home->Answer(condition, out);
+    });
   }
 
   pid_t child_;

@@ -21,38 +21,36 @@ Result<std::unique_ptr<OpenedHome>> OpenedHome::Open(const std::string& work, Ke
   options.log = out->log_.get();
   options.keys = out->keys_.get();
   options.at_rest = out->holder_.get();
+  options.matching = Matching::Shipped();
   ASSIGN_OR_RETURN(out->projector_, Projector::Open(std::move(options)));
-  out->search_ = std::make_unique<Search>(out->projector_->store(), Matching::Shipped());
   out->today_ = JapanDate(SystemClock().Now());
   return out;
 }
 
-Result<std::string> OpenedHome::Answer(const v1::SearchCondition& condition) const {
-  ASSIGN_OR_RETURN(const SearchPage page, search_->Find(condition, now(), today_, kRowsMax, 0));
-  std::string out;
+Status OpenedHome::Answer(const v1::SearchCondition& condition, std::string& out) const {
+  ASSIGN_OR_RETURN(const SearchPage page, projector_->search().Find(condition, now(), today_, kRowsMax, 0));
+  if (page.too_broad) return Conflict("too broad for the index: " + condition.ShortDebugString());
   for (const Version& hit : page.hits) AppendRow(hit.notice, out);
-  return out;
+  return {};
 }
 
 Status OpenedHome::ForEachResident(const std::function<void(KeySlot, const Version&)>& take) const {
-  std::vector<Subject> subjects;
-  auto it = projector_->store().NewIterator(RecordFile::kHandles);
-  for (it.SeekToFirst(); it.Valid(); it.Next()) {
-    Subject subject;
-    subject.slot = KeySlot(ReadU64(it.value()));
-    subjects.push_back(subject);
-  }
-  RETURN_IF_ERROR(it.status());
-  std::sort(subjects.begin(), subjects.end(), [](const Subject& a, const Subject& b) { return a.slot < b.slot; });
-  for (const Subject& subject : subjects) {
-    ASSIGN_OR_RETURN(const Version version, projector_->file().Read(subject, now(), today_));
-    take(subject.slot, version);
+  std::vector<KeySlot> slots;
+  auto handles = projector_->store().NewIterator(RecordFile::kHandles);
+  for (handles.SeekToFirst(); handles.Valid(); handles.Next()) slots.emplace_back(ReadU64(handles.value()));
+  RETURN_IF_ERROR(handles.status());
+  std::sort(slots.begin(), slots.end());
+  auto versions = projector_->store().NewIterator(RecordFile::kVersions);
+  for (const KeySlot slot : slots) {
+    ASSIGN_OR_RETURN(const Version version, RecordFile::Read(versions, slot, now(), today_));
+    take(slot, version);
   }
   return {};
 }
 
 Result<std::size_t> Inside::Ask(std::size_t, const Question& question) {
-  ASSIGN_OR_RETURN(answer_, home_.Answer(question.condition));
+  answer_.clear();
+  RETURN_IF_ERROR(home_.Answer(question.condition, answer_));
   return Cells(answer_).size() / kColumns;
 }
 

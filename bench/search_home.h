@@ -1,4 +1,4 @@
-// What bench/pipeline has left, opened: its ledger, the record file that a node would serve, and the search of it.
+// What bench/pipeline has left, opened: its ledger, the record file that a node would serve,, with its search.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,6 @@
 #include "consumers/home.h"
 #include "ledger/key_store.h"
 #include "projections/projector.h"
-#include "projections/search.h"
 
 namespace daicho::search_bench {
 
@@ -24,12 +23,11 @@ class OpenedHome {
   KeyHolder& holder() { return *holder_; }
   KeyStore& keys() { return *keys_; }
   Projector& projector() { return *projector_; }
-  const Search& search() const { return *search_; }
   // The newest position that is applied.
   Position now() const { return Position(projector_->position().value() - 1); }
 
-  // The answer to one question, kRowsMax rows at most, as Serve sends it.
-  Result<std::string> Answer(const v1::SearchCondition& condition) const;
+  // Appends the answer to one question, kRowsMax rows at most, as Serve sends it.
+  Status Answer(const v1::SearchCondition& condition, std::string& out) const;
   // Everybody in the record file, in the order of their rows in the key store, each once.
   Status ForEachResident(const std::function<void(KeySlot, const Version&)>& take) const;
 
@@ -41,7 +39,6 @@ class OpenedHome {
   std::unique_ptr<KeyHolder> holder_;
   std::unique_ptr<KeyStore> keys_;
   std::unique_ptr<Projector> projector_;
-  std::unique_ptr<Search> search_;
   Date today_;
 };
 
@@ -51,6 +48,7 @@ class Inside : public Side {
   explicit Inside(const OpenedHome& home) : home_(home) {}
   Result<std::size_t> Ask(std::size_t shape, const Question& question) override;
   std::vector<Row> Rows() const override;
+  int process() const override { return 0; }
 
  private:
   const OpenedHome& home_;

@@ -102,6 +102,7 @@ Result<Measured> AskUntil(Side& side, const Questions& questions, const std::fun
     ASSIGN_OR_RETURN(const Measured part, MeasureMix(side, questions, seed, kAskedBetween));
     out.micros.insert(out.micros.end(), part.micros.begin(), part.micros.end());
     out.seconds += part.seconds;
+    out.cpu_seconds += part.cpu_seconds;
     out.rows += part.rows;
   }
   return out;

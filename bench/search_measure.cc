@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <random>
 
 namespace daicho::search_bench {
@@ -13,6 +14,31 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kWarmUp = 500;
 constexpr std::size_t kDifferencesShown = 5;  // of each shape
+
+// What a process's first thread has had of a processor.
+double CpuSeconds(int process) {
+  std::ifstream file(process == 0 ? "/proc/thread-self/schedstat" : fmt::format("/proc/{}/schedstat", process));
+  std::uint64_t nanoseconds = 0;
+  file >> nanoseconds;
+  return static_cast<double>(nanoseconds) / 1e9;
+}
+
+// From its construction on.
+class Watch {
+ public:
+  explicit Watch(const Side& side) : process_(side.process()), cpu_(Cpu()) {}
+  void Stop(Measured& measured) const {
+    measured.seconds = std::chrono::duration<double>(steady_clock::now() - begun_).count();
+    measured.cpu_seconds = Cpu() - cpu_;
+  }
+
+ private:
+  double Cpu() const { return CpuSeconds(0) + (process_ == 0 ? 0 : CpuSeconds(process_)); }
+
+  int process_;
+  double cpu_;
+  steady_clock::time_point begun_ = steady_clock::now();
+};
 
 Status Time(Side& side, std::size_t shape, const Question& question, Measured& measured) {
   const auto before = steady_clock::now();
@@ -42,9 +68,9 @@ Result<Measured> MeasureShape(Side& side, std::size_t shape, const Questions& qu
   const std::vector<Question>& all = questions[shape];
   for (std::size_t i = 0; i < kWarmUp; ++i) RETURN_IF_ERROR(side.Ask(shape, all[chance() % all.size()]).status());
   Measured out;
-  const auto begun = steady_clock::now();
+  const Watch watch(side);
   for (const Question& question : all) RETURN_IF_ERROR(Time(side, shape, question, out));
-  out.seconds = std::chrono::duration<double>(steady_clock::now() - begun).count();
+  watch.Stop(out);
   return out;
 }
 
@@ -54,12 +80,12 @@ Result<Measured> MeasureMix(Side& side, const Questions& questions, std::uint64_
   std::discrete_distribution<std::size_t> shapes(weights.begin(), weights.end());
   std::mt19937_64 chance(seed);
   Measured out;
-  const auto begun = steady_clock::now();
+  const Watch watch(side);
   for (std::size_t i = 0; i < asked; ++i) {
     const std::size_t shape = shapes(chance);
     RETURN_IF_ERROR(Time(side, shape, questions[shape][chance() % questions[shape].size()], out));
   }
-  out.seconds = std::chrono::duration<double>(steady_clock::now() - begun).count();
+  watch.Stop(out);
   return out;
 }
 
@@ -68,9 +94,10 @@ void Report(const std::string& side, const std::string& what, Measured measured)
   std::sort(micros.begin(), micros.end());
   const auto part = [&](std::size_t hundredths) { return micros[micros.size() * hundredths / 100]; };
   const auto asked = static_cast<double>(micros.size());
-  fmt::print("RESULT side={} {} asked={} p50_us={:.1f} p90_us={:.1f} p99_us={:.1f} max_us={:.0f} rate={:.0f} rows={:.2f}\n",
-             side, what, micros.size(), part(50), part(90), part(99), micros.back(), asked / measured.seconds,
-             static_cast<double>(measured.rows) / asked);
+  fmt::print("RESULT side={} {} asked={} p50_us={:.1f} p90_us={:.1f} p99_us={:.1f} max_us={:.0f} cpu_us={:.1f} "
+             "rate={:.0f} rows={:.2f}\n",
+             side, what, micros.size(), part(50), part(90), part(99), micros.back(), measured.cpu_seconds * 1e6 / asked,
+             asked / measured.seconds, static_cast<double>(measured.rows) / asked);
   std::fflush(stdout);
 }
 

@@ -12,6 +12,7 @@ namespace daicho::search_bench {
 struct Measured {
   std::vector<double> micros;  // of each
   double seconds = 0;          // of all
+  double cpu_seconds = 0;      // of the asking and the answering thread: what a busy machine does not blur
   std::uint64_t rows = 0;
 };
 
@@ -20,7 +21,7 @@ Result<Measured> MeasureShape(Side& side, std::size_t shape, const Questions& qu
 // `asked` questions by the shapes' weights; the same for the same seed.
 Result<Measured> MeasureMix(Side& side, const Questions& questions, std::uint64_t seed, std::size_t asked = 40'000);
 
-// RESULT side=SIDE WHAT asked=… p50_us=… p90_us=… p99_us=… rate=… rows=…
+// RESULT side=SIDE WHAT asked=… p50_us=… p90_us=… p99_us=… max_us=… cpu_us=… rate=… rows=…
 void Report(const std::string& side, const std::string& what, Measured measured);
 
 // Both must answer every question with the same persons and columns. Beyond kRowsMax - 1 rows it is enough that

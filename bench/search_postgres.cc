@@ -30,9 +30,11 @@ class Connection : public Postgres {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(static_cast<std::size_t>(processor), &set);
-    if (::sched_setaffinity(PQbackendPID(connection_.get()), sizeof set, &set) == 0) return {};
+    if (::sched_setaffinity(process(), sizeof set, &set) == 0) return {};
     return Invalid("PostgreSQL's process cannot be pinned");
   }
+
+  int process() const override { return PQbackendPID(connection_.get()); }
 
   Result<std::size_t> Ask(std::size_t shape, const Question& question) override {
     RETURN_IF_ERROR(Run(Shapes()[shape].name, question.parameters));

@@ -313,9 +313,11 @@ Questions DrawQuestions(const std::vector<v1::UpdateNotice>& residents, std::siz
   std::mt19937_64 chance(99);
   Asker asker(matching, chance);
   for (std::size_t shape = 0; shape < kShapes; ++shape) {
-    for (const v1::UpdateNotice& resident : residents) {
-      if (out[shape].size() == count) break;
-      if (auto question = asker.Ask(shape, resident)) out[shape].push_back(std::move(*question));
+    for (std::size_t i = 0; i < residents.size() && out[shape].size() < count; ++i) {
+      auto question = asker.Ask(shape, residents[i]);
+      if (!question) continue;
+      question->about = i;
+      out[shape].push_back(std::move(*question));
     }
   }
   return out;

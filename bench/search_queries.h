@@ -27,6 +27,7 @@ const std::array<Shape, kShapes>& Shapes();
 struct Question {
   v1::SearchCondition condition;
   std::vector<std::string> parameters;
+  std::size_t about = 0;  // which of the residents it was drawn from; not written to files
 };
 using Questions = std::array<std::vector<Question>, kShapes>;
 

@@ -17,28 +17,29 @@ Status SendAll(int socket, std::string_view bytes) {
   return {};
 }
 
-// One message into `out`, without its length. Errors: kNotFound when the other end has gone.
-Status Receive(int socket, std::string& out) {
-  constexpr std::size_t kHead = 4;
+constexpr std::size_t kHead = 4;  // a message's length
+
+// One message without its length, in `buffer`, which is never cleared: that would cost more than the message.
+// Errors: kNotFound when the other end has gone.
+Result<std::string_view> Receive(int socket, std::string& buffer) {
+  if (buffer.empty()) buffer.resize(64 << 10);
   std::size_t have = 0, want = kHead;
-  out.resize(std::max<std::size_t>(out.capacity(), 64 << 10));
   while (have < want) {
-    const ssize_t got = ::recv(socket, out.data() + have, out.size() - have, 0);
+    const ssize_t got = ::recv(socket, buffer.data() + have, buffer.size() - have, 0);
     if (got <= 0) return NotFound("the other end has gone");
     have += static_cast<std::size_t>(got);
     if (want == kHead && have >= kHead) {
-      want = kHead + ReadU32(out);
-      if (out.size() < want) out.resize(want);
+      want = kHead + ReadU32(buffer);
+      if (buffer.size() < want) buffer.resize(want);
     }
   }
-  out.resize(want);
-  return {};
+  return std::string_view(buffer).substr(kHead, want - kHead);
 }
 
 void PutLength(std::string& message) {
   std::string length;
-  AppendU32(length, static_cast<std::uint32_t>(message.size() - 4));
-  message.replace(0, 4, length);
+  AppendU32(length, static_cast<std::uint32_t>(message.size() - kHead));
+  message.replace(0, kHead, length);
 }
 
 }  // namespace
@@ -46,28 +47,28 @@ void PutLength(std::string& message) {
 Served::~Served() { ::close(socket_); }
 
 Result<std::size_t> Served::Ask(std::size_t, const Question& question) {
-  request_.assign(4, '\0');
+  request_.assign(kHead, '\0');
   question.condition.AppendToString(&request_);
   PutLength(request_);
   RETURN_IF_ERROR(SendAll(socket_, request_));
-  RETURN_IF_ERROR(Receive(socket_, answer_));
-  cells_ = Cells(std::string_view(answer_).substr(4));
+  ASSIGN_OR_RETURN(const std::string_view answer, Receive(socket_, answer_));
+  cells_ = Cells(answer);
   return cells_.size() / kColumns;
 }
 
 std::vector<Row> Served::Rows() const { return RowsOf(cells_); }
 
 Status Serve(int socket, const Answerer& answerer) {
-  std::string request, answer;
+  std::string buffer, answer;
+  v1::SearchCondition condition;
   while (true) {
-    if (!Receive(socket, request).ok()) return {};
-    v1::SearchCondition condition;
-    if (!condition.ParseFromArray(request.data() + 4, static_cast<int>(request.size() - 4))) {
+    const auto request = Receive(socket, buffer);
+    if (!request.ok()) return {};
+    if (!condition.ParseFromArray(request->data(), static_cast<int>(request->size()))) {
       return Corrupt("a condition cannot be read");
     }
-    ASSIGN_OR_RETURN(const std::string rows, answerer(condition));
-    answer.assign(4, '\0');
-    answer += rows;
+    answer.assign(kHead, '\0');
+    RETURN_IF_ERROR(answerer(condition, answer));
     PutLength(answer);
     RETURN_IF_ERROR(SendAll(socket, answer));
   }

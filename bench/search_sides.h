@@ -24,6 +24,8 @@ class Side {
   virtual Result<std::size_t> Ask(std::size_t shape, const Question& question) = 0;
   // Those of the last answer.
   virtual std::vector<Row> Rows() const = 0;
+  // The process that answers; 0: this one.
+  virtual int process() const = 0;
 };
 
 // PostgreSQL over its Unix socket: prepared statements under generic plans, answers as libpq materialises them.
@@ -42,20 +44,21 @@ class Postgres : public Side {
 // per answer. Both are length(4) ‖ bytes; an answer's are kColumns × (length(4) ‖ text) per row.
 class Served : public Side {
  public:
-  // Takes a connected socket over.
-  explicit Served(int socket) : socket_(socket) {}
+  // Takes a connected socket over; `process` is at its other end.
+  Served(int socket, int process) : socket_(socket), process_(process) {}
   ~Served() override;
   Result<std::size_t> Ask(std::size_t shape, const Question& question) override;
   std::vector<Row> Rows() const override;
+  int process() const override { return process_; }
 
  private:
-  int socket_;
-  std::string request_, answer_;
+  int socket_, process_;
+  std::string request_, answer_;         // storage that serves every question
   std::vector<std::string_view> cells_;  // in answer_
 };
 
-// Answers one question: the answer's bytes without their length.
-using Answerer = std::function<Result<std::string>(const v1::SearchCondition&)>;
+// Appends the answer to one question.
+using Answerer = std::function<Status(const v1::SearchCondition&, std::string& out)>;
 // The other end of a Served: answers until the asker has gone.
 Status Serve(int socket, const Answerer& answerer);
 
