@@ -53,11 +53,13 @@ Status PutSearch(const Arguments& a, v1::ReadRequest& request) {
   std::uint64_t position = 0, skip = 0;
   const char* const end = a.after.data() + a.after.size();
   const auto [colon, first] = std::from_chars(a.after.data(), end, position);
-  if (first != std::errc() || colon == end || *colon != ':') return Invalid("--after: 前の答えの after をそのまま指定してください");
-  const auto [last, second] = std::from_chars(colon + 1, end, skip);
-  if (second != std::errc() || last != end) return Invalid("--after: 前の答えの after をそのまま指定してください");
+  const auto [second_colon, second] = std::from_chars(std::min(colon + 1, end), end, skip);
+  if (first != std::errc() || second != std::errc() || *colon != ':' || *second_colon != ':') {
+    return Invalid("--after: 前の答えの after をそのまま指定してください");
+  }
   request.set_position(position);
   request.set_skip(skip);
+  request.set_led_by(second_colon + 1);
   return {};
 }
 

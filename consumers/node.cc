@@ -107,6 +107,7 @@ struct Node::Impl {
     o.log = log.get();
     o.keys = keys.get();
     o.at_rest = holder.get();
+    o.matching = Matching::Shipped();
     o.progress = options.progress;
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
                        Finish("projector", status);

@@ -153,8 +153,8 @@ Result<Reading::Found> Reading::Find(const Projector& projector, const v1::ReadR
                                      const v1::SearchRule& rule, Position at, Date on,
                                      v1::RefusalReason& refusal) const {
   const std::uint32_t limit = request.limit() == 0 ? rule.results_max() : std::min(request.limit(), rule.results_max());
-  ASSIGN_OR_RETURN(const SearchPage page,
-                   projector.search().Find(request.condition(), at, on, limit, request.skip()));
+  ASSIGN_OR_RETURN(const SearchPage page, projector.search().Find(request.condition(), at, on, limit,
+                                                                  {request.led_by(), request.skip()}));
   if (page.too_broad) {
     refusal = v1::REFUSAL_REASON_TOO_MANY;
     return Denied("condition: 該当が多すぎます。条件を絞ってください");
@@ -166,7 +166,7 @@ Result<Reading::Found> Reading::Find(const Projector& projector, const v1::ReadR
   if (out.count == 0) return NotFound("該当する者はいません");
   if (page.more) {
     const std::uint64_t shown = request.skip() + page.hits.size();
-    out.lines += nlohmann::ordered_json({{"more", true}, {"after", fmt::format("{}:{}", at.value(), shown)}}).dump() + "\n";
+    out.lines += nlohmann::ordered_json({{"more", true}, {"after", fmt::format("{}:{}:{}", at.value(), shown, page.explanation.family)}}).dump() + "\n";
   }
   if (out.count == 1 && !page.more && request.skip() == 0) out.subject = View(page.hits.front().handle);
   return out;

@@ -25,7 +25,7 @@ struct ReadingOptions {
 inline constexpr std::chrono::minutes kRequestLife{5};
 
 struct ReadAnswer {
-  // JSON, one line per version or person; of a search that has more to show, {"more":true,"after":"P:N"} last.
+  // JSON, one line per version or person; of a search that has more to show, {"more":true,"after":"P:N:FAMILY"} last.
   std::string lines;
   std::string explanation;  // of a search, as JSON: says nothing of persons
 };

@@ -17,6 +17,8 @@
 
 namespace daicho {
 
+namespace v1 = events::v1;
+
 // 氏名 or 振り仮名 without spaces, selectors and what else does not count. Its parts are 氏 and 名; one that was
 // written without a space has only a first part.
 struct FoldedName {

@@ -452,9 +452,9 @@ class Finding {
 }  // namespace
 
 Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position at, Date on, std::size_t limit,
-                                std::uint64_t skip) const {
+                                const SearchCursor& from) const {
   ASSIGN_OR_RETURN(const Query query, Parse(*matching_, condition));
-  Finding finding(store_, *matching_, query, at, on, limit, skip);
+  Finding finding(store_, *matching_, query, at, on, limit, from.skip);
   const bool by_code = !condition.resident_code().empty(), by_number = !condition.individual_number().empty();
   if (by_code || by_number || !condition.subject().empty()) {
     auto slot = [&]() -> Result<KeySlot> {
@@ -477,7 +477,9 @@ Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position a
     return Invalid("condition: 氏名、振り仮名、生年月日、住所、市町村のいずれかを指定してください");
   }
   if (query.nowhere) return SearchPage();
-  const std::vector<Way> ways = WaysOf(query, parts_);
+  std::vector<Way> ways = WaysOf(query, parts_);
+  if (!from.family.empty()) std::erase_if(ways, [&](const Way& way) { return way.name != from.family; });
+  if (ways.empty()) return Invalid("after: 同じ条件の前の答えのものではありません");
   std::vector<std::string> given_up;
   std::uint64_t entries = 0, records = 0;
   for (std::uint64_t share = ways.size() == 1 ? kCostMax : kFirstShare;; share = std::min(share * kShareGrowth, kCostMax)) {

@@ -2,8 +2,8 @@
 //
 // What matches is the matching definition's to say (matching.h); the index (search_index.h) only leads to those
 // who may, and the record itself is asked where the index does not know. Several families may lead; which is
-// found by trying: each in turn may cost a little, then eight times that, until one is through. So the answer
-// and its order follow from the condition, the position and the definition alone, whatever came later.
+// found by trying: each in turn may cost a little, then eight times that, until one is through. So a page
+// follows from the condition, the position, the page before and the definition alone, whatever came later.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,12 @@ struct SearchExplanation {
   std::vector<std::string> given_up;  // families that cost more than their share, in order
   std::uint64_t entries = 0;        // index entries read
   std::uint64_t records = 0;        // records read
+};
+
+// Where the next page of the same condition as of the same position begins.
+struct SearchCursor {
+  std::string family;      // that led to the page before; empty: the first page
+  std::uint64_t skip = 0;  // persons passed over
 };
 
 struct SearchPage {
@@ -39,12 +45,12 @@ class Search {
   Search(const Store& store, std::shared_ptr<const Matching> matching, const SearchParts& parts)
       : store_(store), file_(store), matching_(std::move(matching)), parts_(parts) {}
 
-  // The persons that match, in a lasting order: `skip` are passed over, then at most `limit` shown. Someone who
+  // The persons that match, in a lasting order, at most `limit` from `from` on. Someone who
   // was removed is found too. `on`: the day for which the version that holds is shown and matched, not before
   // the day of `at`. Errors: kInvalid in Japanese, naming the field and the rule; kCorrupt.
   // Requires: `at` is visible. Thread-safe.
   Result<SearchPage> Find(const v1::SearchCondition& condition, Position at, Date on, std::size_t limit,
-                          std::uint64_t skip) const;
+                          const SearchCursor& from) const;
 
  private:
   const Store& store_;

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "consumers/node.h"
-#include "tests/prefecture.h"
+#include "tests/retaining.h"
 
 namespace daicho {
 namespace {
@@ -33,6 +33,7 @@ class ReadingTest : public ::testing::Test {
     o.dir = p_.Path("file");
     o.log = &p_.log();
     o.keys = &p_.key_store();
+    o.matching = Matching::Shipped();
     projector_ = Projector::Open(std::move(o)).value();
     EXPECT_TRUE(projector_->CatchUp().ok());
     reading_ = std::make_unique<Reading>(ReadingOptions{
@@ -49,6 +50,7 @@ class ReadingTest : public ::testing::Test {
     role.set_role(name);
     role.add_duties("5-1");
     role.add_permissions(v1::PERMISSION_READ_RECORD);
+    role.add_permissions(v1::PERMISSION_SEARCH);
     return role;
   }
   DraftEvent Operator(const std::string& id, const std::string& role,
@@ -204,6 +206,116 @@ TEST_F(ReadingTest, AsOfADateIsWhatWasKnownAtItsEnd) {
   const std::string shown = Ask(request).value();
   EXPECT_EQ(LastEvent().evaluated_at(), 9);
   EXPECT_NE(shown.find("\"update_number\":2"), std::string::npos);
+}
+
+// --- searching -----------------------------------------------------------------------------------
+
+class SearchingTest : public ReadingTest {
+ protected:
+  SearchingTest() {
+    v1::PolicyRules rules = Retaining::Rules();
+    v1::SearchRule& rule = *rules.add_search_rules();
+    rule.set_duty("5-1");
+    rule.set_items_min(2);
+    rule.set_results_max(2);
+    v1::PolicySet policy;
+    policy.set_rules(rules.SerializeAsString());
+    Administer(Administration(v1::EVENT_KIND_POLICY_SET, policy.SerializeAsString()));
+    for (const int number : {2, 3, 4}) p_.Notify(kMaebashi, {Birth(Person{number}, kMaebashi)});
+    size_ += 3;
+    EXPECT_TRUE(projector_->CatchUp().ok());
+  }
+  v1::ReadRequest ByName() {
+    v1::ReadRequest request = Request();
+    request.clear_condition();
+    const v1::ResidentRecord record = Birth(hanako_, kMaebashi).record();
+    request.mutable_condition()->set_name(record.name());
+    request.mutable_condition()->set_birth(record.birth());
+    return request;
+  }
+  static std::vector<std::string> Lines(const std::string& text) {
+    std::vector<std::string> out;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) out.push_back(line);
+    return out;
+  }
+  static std::string Denied(v1::RefusalReason reason) { return "denied " + std::to_string(reason); }
+};
+
+TEST_F(SearchingTest, ASearchIsInTheLedgerWithItsConditionAndItsResult) {
+  const v1::ReadRequest request = ByName();
+  const std::string shown = Ask(request).value();
+  const v1::SearchPerformed event = LastEvent();
+  EXPECT_EQ(event.condition().name(), request.condition().name());
+  EXPECT_EQ(event.result_count(), 2);
+  EXPECT_EQ(event.result_digest(), View(Sha256Of({shown})));
+  EXPECT_EQ(event.evaluated_at(), size_ - 2);
+}
+
+TEST_F(SearchingTest, NoMoreIsShownThanTheRuleLetsAndTheRestOnDemand) {
+  const auto first = Lines(Ask(ByName()).value());
+  ASSERT_EQ(first.size(), 3U);
+  EXPECT_EQ(first[2], "{\"more\":true,\"after\":\"13:2:search_names\"}");
+  v1::ReadRequest rest = ByName();
+  rest.set_position(13);
+  rest.set_skip(2);
+  rest.set_led_by("search_names");
+  const auto second = Lines(Ask(rest).value());
+  ASSERT_EQ(second.size(), 2U);
+  EXPECT_EQ(std::set<std::string>({first[0], first[1], second[0], second[1]}).size(), 4U);
+}
+
+TEST_F(SearchingTest, ATooBroadConditionIsRefusedAndRecorded) {
+  v1::ReadRequest request = ByName();
+  request.mutable_condition()->clear_birth();
+  EXPECT_EQ(Refusal(Ask(request)), Denied(v1::REFUSAL_REASON_CONDITION));
+  request = ByName();
+  request.mutable_condition()->clear_birth();
+  request.mutable_condition()->set_municipality(kMaebashi);
+  EXPECT_EQ(Refusal(Ask(request)), Denied(v1::REFUSAL_REASON_CONDITION)) << "the municipality only narrows";
+  request = ByName();
+  request.mutable_condition()->set_name_match(v1::NAME_MATCH_INFIX);
+  EXPECT_EQ(Refusal(Ask(request)), Denied(v1::REFUSAL_REASON_CONDITION));
+  request = ByName();
+  request.mutable_condition()->set_former(true);
+  EXPECT_EQ(Refusal(Ask(request)), Denied(v1::REFUSAL_REASON_CONDITION));
+}
+
+TEST_F(SearchingTest, SearchingNeedsItsOwnPermission) {
+  v1::RoleDefined role = Role("reader");
+  role.clear_permissions();
+  role.add_permissions(v1::PERMISSION_READ_RECORD);
+  Administer(Administration(v1::EVENT_KIND_ROLE_DEFINED, role.SerializeAsString()));
+  v1::ReadRequest request = ByName();
+  request.set_operator_id("suzuki");
+  EXPECT_EQ(Refusal(Ask(request)), Denied(v1::REFUSAL_REASON_PERMISSION));
+}
+
+TEST_F(SearchingTest, WhomNobodyMatchesIsRecordedToo) {
+  v1::ReadRequest request = ByName();
+  request.mutable_condition()->set_name("誰某");
+  EXPECT_EQ(Refusal(Ask(request)), "not found 0");
+}
+
+TEST_F(SearchingTest, WhatCannotBeAskedIsNotRecorded) {
+  v1::ReadRequest request = ByName();
+  request.mutable_condition()->set_birth("1988-13");
+  EXPECT_EQ(Ask(request).status().code(), Code::kInvalid);
+  request = ByName();
+  request.set_history(true);
+  EXPECT_EQ(Ask(request).status().code(), Code::kInvalid);
+  request = ByName();
+  request.set_led_by("search_names(kana)");
+  EXPECT_EQ(Ask(request).status().code(), Code::kInvalid);
+  ExpectNotRecorded();
+}
+
+TEST_F(ReadingTest, ADutyWithoutARuleMayNotSearch) {
+  v1::ReadRequest request = Request();
+  request.clear_condition();
+  request.mutable_condition()->set_name("渡邊");
+  request.mutable_condition()->set_birth("1988-02-29");
+  EXPECT_EQ(Refusal(Ask(request)), "denied " + std::to_string(v1::REFUSAL_REASON_CONDITION));
 }
 
 // --- refusals ------------------------------------------------------------------------------------

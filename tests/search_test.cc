@@ -38,7 +38,7 @@ class SearchTest : public ::testing::Test {
  protected:
   SearchTest() {
     StoreOptions options;
-    options.path = dir_.Path("file");
+    options.path = dir_ / "file";
     options.families = RecordFile::Families();
     options.write_ahead_log = false;
     store_ = Store::Open(options).value();
@@ -245,7 +245,8 @@ class SearchTest : public ::testing::Test {
       if (!holds.ok()) continue;
       bool means = Means(condition, holds->notice.record());
       if (condition.former()) {
-        for (const Version& version : RecordFile::VersionsOf(versions, who.slot, at).value()) {
+        const auto known = RecordFile::VersionsOf(versions, who.slot, at).value();
+        for (const Version& version : known) {
           means = means || Means(condition, version.notice.record());
         }
       }
@@ -257,8 +258,8 @@ class SearchTest : public ::testing::Test {
   std::set<std::uint64_t> BySearch(const v1::SearchCondition& condition, Position at, std::size_t page_size,
                                    std::string* families = nullptr) {
     std::set<std::uint64_t> out;
-    for (std::uint64_t skip = 0;; skip += page_size) {
-      const auto page = search_->Find(condition, at, days_[at.value()], page_size, skip);
+    for (SearchCursor from;; from.skip += page_size) {
+      const auto page = search_->Find(condition, at, days_[at.value()], page_size, from);
       EXPECT_TRUE(page.ok()) << page.status().ToString();
       if (!page.ok()) return out;
       EXPECT_FALSE(page->too_broad);
@@ -267,6 +268,7 @@ class SearchTest : public ::testing::Test {
         EXPECT_TRUE(out.insert(version.position.value()).second) << "shown twice";
       }
       if (!page->more) return out;
+      from.family = page->explanation.family;
       EXPECT_EQ(page->hits.size(), page_size);
     }
   }
@@ -325,7 +327,7 @@ TEST_F(SearchTest, TheIndexOfSingleChangesIsThatBuiltAtOnce) {
   Live(1'500);
   const auto grown = Index(*store_);
   StoreOptions options;
-  options.path = dir_.Path("built");
+  options.path = dir_ / "built";
   options.families = RecordFile::Families();
   options.write_ahead_log = false;
   const auto built = Store::Open(options).value();
@@ -353,7 +355,7 @@ TEST_F(SearchTest, AnAnswerDoesNotChangeWithWhatComesLater) {
   };
   std::vector<Asked> asked;
   const auto ask = [&](const v1::SearchCondition& condition, Position at) {
-    const SearchPage page = search_->Find(condition, at, days_[at.value()], 20, 5).value();
+    const SearchPage page = search_->Find(condition, at, days_[at.value()], 20, {"", 5}).value();
     Asked out{condition, at, {}, page.explanation};
     for (const Version& version : page.hits) out.shown.push_back(version.position.value());
     return out;
@@ -374,6 +376,7 @@ TEST_F(SearchTest, AnAnswerDoesNotChangeWithWhatComesLater) {
 TEST_F(SearchTest, WhoWillMoveOutIsFoundUntilAndAfterThatDay) {
   residents_.push_back({KeySlot(0), {}, 1, NewRecord(), {}});
   Living& who = residents_[0];
+  who.record.clear_alias();
   who.record.set_name("渡邊 花子");
   admitted_at_ = StartOfDay({2026, 11, 25});
   Admit(who, 1, v1::NOTICE_KIND_ENTRY, v1::EFFECT_ENTERED);
@@ -384,7 +387,7 @@ TEST_F(SearchTest, WhoWillMoveOutIsFoundUntilAndAfterThatDay) {
   was.set_name("渡邊");
   will_be.set_name("水木");
   const auto found = [&](const v1::SearchCondition& condition, Date on) {
-    return search_->Find(condition, Position(1), on, 10, 0).value().hits.size();
+    return search_->Find(condition, Position(1), on, 10, {}).value().hits.size();
   };
   EXPECT_EQ(found(was, {2026, 11, 25}), 1U);
   EXPECT_EQ(found(will_be, {2026, 11, 25}), 0U);
@@ -415,8 +418,8 @@ TEST_F(SearchTest, WhatWouldCostTooMuchSaysSo) {
   Commit();
   v1::SearchCondition condition;
   condition.set_address("大手町1-1");
-  EXPECT_EQ(search_->Find(condition, Last(), days_.back(), 100, 0)->hits.size(), 100U);
-  const SearchPage page = search_->Find(condition, Last(), days_.back(), 100, 5'900).value();
+  EXPECT_EQ(search_->Find(condition, Last(), days_.back(), 100, {})->hits.size(), 100U);
+  const SearchPage page = search_->Find(condition, Last(), days_.back(), 100, {"", 5'900}).value();
   EXPECT_TRUE(page.too_broad);
   EXPECT_TRUE(page.hits.empty());
   EXPECT_LE(page.explanation.entries, 3 * Search::kCostMax);
@@ -427,7 +430,7 @@ TEST_F(SearchTest, ABadConditionNamesItsField) {
   const auto error = [&](const std::function<void(v1::SearchCondition&)>& set) {
     v1::SearchCondition condition;
     set(condition);
-    const auto page = search_->Find(condition, Last(), days_.back(), 10, 0);
+    const auto page = search_->Find(condition, Last(), days_.back(), 10, {});
     EXPECT_EQ(page.status().code(), Code::kInvalid);
     return page.status().message().substr(0, page.status().message().find(':'));
   };
