@@ -9,8 +9,8 @@
 //
 // pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N] [--index]
 // prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. With --index the record file has
-// its search index. WORK must not exist yet and the log must hold no ledger. WORK/home and WORK/issuers, the
-// municipalities' keys, are left: the ledger can go on.
+// its search index. WORK must not exist yet and the log must hold no ledger. WORK/home with an operator's key, and
+// WORK/issuers with the municipalities', are left: the ledger can go on.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -99,7 +99,10 @@ class Pipeline {
  private:
   Status Open() {
     ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, "", ""));
-    RETURN_IF_ERROR(Found(home_, {}));
+    const SigningKey key = SigningKey::Generate();
+    std::filesystem::create_directories(home_.Path("operators"));
+    RETURN_IF_ERROR(WriteSigningKey(home_.Path("operators/op1.key"), key));
+    RETURN_IF_ERROR(Found(home_, {{"op1", key.public_key()}}));
     NodeOptions options;
     options.roles = {"sequencer"};
     ASSIGN_OR_RETURN(auto node, Node::Start(home_, options));

@@ -183,7 +183,7 @@ void SearchAt(benchmark::State& state, bool past) {
   for (auto _ : state) {
     const std::vector<Asked>& asked = pool[shapes(chance)];
     const Asked& one = asked[chance() % asked.size()];
-    auto page = fixture->search().Find(one.condition, one.at, kOn, kRowsMax, 0);
+    auto page = fixture->search().Find(one.condition, one.at, kOn, kRowsMax, {});
     CHECK(page.ok());
     rows += page->hits.size();
     benchmark::DoNotOptimize(page);

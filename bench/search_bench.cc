@@ -5,6 +5,7 @@
 //   search_bench inside  --data D --work W        the same questions without a socket
 //   search_bench update  --data D --pg CONNINFO --persons N          PostgreSQL's durable changes, one at a time
 //   search_bench live    --data D --work W        searching while changes are applied; one change alone
+//   search_bench node    --data D --work W        as operators search: signed, and an event each
 //
 // W is what `pipeline --work W` has left. Prints RESULT lines.
 #include <CLI/CLI.hpp>
@@ -22,6 +23,7 @@
 #include "bench/search_home.h"
 #include "bench/search_live.h"
 #include "bench/search_measure.h"
+#include "bench/search_node.h"
 
 namespace daicho::search_bench {
 namespace {
@@ -219,7 +221,8 @@ int main(int argc, char** argv) {
   CLI::App* inside = command("inside");
   CLI::App* update = command("update");
   CLI::App* live = command("live");
-  for (CLI::App* sub : {prepare, compare, inside, live}) sub->add_option("--work", work)->required();
+  CLI::App* node = command("node");
+  for (CLI::App* sub : {prepare, compare, inside, live, node}) sub->add_option("--work", work)->required();
   for (CLI::App* sub : {compare, update}) sub->add_option("--pg", conninfo)->required();
   compare->add_option("--pin", processor);
   update->add_option("--persons", persons)->required();
@@ -231,6 +234,7 @@ int main(int argc, char** argv) {
   if (*inside) status = MeasureInside(work, data);
   if (*update) status = Update(data, conninfo, persons);
   if (*live) status = Live(work, data);
+  if (*node) status = MeasureNode(work, data);
   if (!status.ok()) fmt::print(stderr, "search_bench: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }

@@ -28,7 +28,7 @@ Result<std::unique_ptr<OpenedHome>> OpenedHome::Open(const std::string& work, Ke
 }
 
 Status OpenedHome::Answer(const v1::SearchCondition& condition, std::string& out) const {
-  ASSIGN_OR_RETURN(const SearchPage page, projector_->search().Find(condition, now(), today_, kRowsMax, 0));
+  ASSIGN_OR_RETURN(const SearchPage page, projector_->search().Find(condition, now(), today_, kRowsMax, {}));
   if (page.too_broad) return Conflict("too broad for the index: " + condition.ShortDebugString());
   for (const Version& hit : page.hits) AppendRow(hit.notice, out);
   return {};

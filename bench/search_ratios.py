@@ -47,6 +47,9 @@ def main(results, asof):
             streamed / updates, ">=", 5)
     alone = float(stages["daicho", "update-alone"]["rate"])
     print(f"one change at a time, until it can be found: {alone:,.0f}/s, {alone / updates:.2f} of PostgreSQL")
+    node = stages["node", "search"]
+    print(f"through a node, signed and in the ledger before the answer: p50 {float(node['p50_us']) / 1000:.1f} ms,"
+          f" p99 {float(node['p99_us']) / 1000:.1f} ms")
     verdict("p99 while changes are applied : quiet, in process",
             float(stages["inside", "applying"]["p99_us"]) / float(stages["inside", "quiet"]["p99_us"]), "<=", 2)
     median = {}
