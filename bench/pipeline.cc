@@ -293,6 +293,7 @@ class Pipeline {
     ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
     ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead, holder.get()));
     ProjectorOptions options;
+    options.matching = Matching::Shipped();
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.registrar.public_key();

@@ -49,7 +49,8 @@ class Cli {
 void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
 void AddKeyCommands(Cli& cli);     // operator, agency, key, policy, issuer rotate and revoke
-void AddRecordCommands(Cli& cli);   // record
+void AddRecordCommands(Cli& cli);   // record, search
+void AddMatchingCommands(Cli& cli);  // matching show, set, reset
 void AddAuditCommands(Cli& cli);    // audit …, export
 void AddRetentionCommands(Cli& cli);  // retention plan, run; backup, restore
 void AddWitnessCommands(Cli& cli);  // witness, witness init, trust, serve

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "consumers/cli.h"
+#include "consumers/matching_files.h"
 #include "consumers/progress.h"
 #include "events/codes.h"
 #include "events/tree_head.h"
@@ -194,6 +195,8 @@ int Rebuild(const Arguments& a) {
   if (!holder.ok()) return Fail(holder.status());
   auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
   if (!keys.ok()) return Fail(keys.status());
+  auto matching = CurrentMatching(*home);
+  if (!matching.ok()) return Fail(matching.status());
   const std::string beside = home->Path("record_file.new");
   std::filesystem::remove_all(beside);
   const auto begun = std::chrono::steady_clock::now();
@@ -208,6 +211,7 @@ int Rebuild(const Arguments& a) {
     options.log = log->get();
     options.keys = keys->get();
     options.at_rest = holder->get();
+    options.matching = *std::move(matching);
     options.progress = [&](std::uint64_t done, std::uint64_t total) { progress.Set(done, total); };
     auto projector = Projector::Open(std::move(options));
     if (!projector.ok()) return Fail(projector.status());

@@ -10,6 +10,7 @@
 #include "consumers/erasing.h"
 #include "consumers/node_socket.h"
 #include "consumers/publishing.h"
+#include "consumers/matching_files.h"
 #include "consumers/reading.h"
 #include "consumers/registry_json.h"
 #include "consumers/submitter.h"
@@ -107,7 +108,7 @@ struct Node::Impl {
     o.log = log.get();
     o.keys = keys.get();
     o.at_rest = holder.get();
-    o.matching = Matching::Shipped();
+    ASSIGN_OR_RETURN(o.matching, CurrentMatching(home));
     o.progress = options.progress;
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
                        Finish("projector", status);
@@ -337,6 +338,8 @@ node::Response Node::Answer(const node::Request& request) {
       response.set_explanation(std::move(answer->explanation));
       return response;
     }
+    case node::Request::kUseMatching:
+      return Answered(UseMatching(request.use_matching()));
     case node::Request::kAdminister:
       return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
                                  request.administer().payload()));
@@ -383,6 +386,13 @@ node::Response Node::Answer(const node::Request& request) {
     default:
       return AnswerLogRequest(*impl_->log, request, true);
   }
+}
+
+Status Node::UseMatching(const std::string& id) {
+  if (impl_->projector == nullptr) return Unsupported("this node has no projector");
+  ASSIGN_OR_RETURN(auto matching, FindMatching(impl_->home, id));
+  RETURN_IF_ERROR(impl_->projector->Use(std::move(matching)));
+  return SetCurrentMatching(impl_->home, id);
 }
 
 Status Node::Administer(v1::EventKind kind, const std::string& payload) {

@@ -38,6 +38,8 @@ class Node {
   node::Response Answer(const node::Request& request);
   // One JSON document, as `daicho status --json` prints it.
   Result<std::string> StatusJson();
+  // Goes over to a matching definition that the home keeps; searches are answered meanwhile. Errors: kNotFound.
+  Status UseMatching(const std::string& id);
   // Submits an event of the registrar and returns when it is admitted and visible.
   Status Administer(v1::EventKind kind, const std::string& payload);
   // Makes the ledger's next key of that use (KEY_USE_SEQUENCER, KEY_USE_INTAKE), or takes the one in `token`

@@ -227,6 +227,7 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
     } else if (!known.ok()) {
       found = known;
     } else if (search) {
+      event.set_matching(projector->search().matching().id());
       found = Find(*projector, request, *rule, at, *on, refusal);
       event.set_refusal(refusal);
     } else {

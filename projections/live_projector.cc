@@ -42,14 +42,24 @@ std::shared_ptr<const Projector> LiveProjector::get() const {
 bool LiveProjector::outdated() const { return get()->built_under() != options_.keys->erased_through(); }
 
 Status LiveProjector::Renew() {
-  do {
-    RETURN_IF_ERROR(Replace());
-  } while (outdated());
+  const std::lock_guard renewing(renewing_);
+  while (outdated()) RETURN_IF_ERROR(Replace());
+  return DropOldGenerations(options_.dir, *options_.keys, Projector::Kind(options_), options_.at_rest);
+}
+
+Status LiveProjector::Use(std::shared_ptr<const Matching> matching) {
+  const std::lock_guard renewing(renewing_);
+  if (matching->id() == options_.matching->id()) return {};
+  std::swap(options_.matching, matching);
+  Status replaced = Replace();
+  if (!replaced.ok()) {
+    std::swap(options_.matching, matching);
+    return replaced;
+  }
   return DropOldGenerations(options_.dir, *options_.keys, Projector::Kind(options_), options_.at_rest);
 }
 
 Status LiveProjector::Replace() {
-  if (!outdated()) return {};
   const Position wanted = get()->position();
   ASSIGN_OR_RETURN(std::shared_ptr<Running> renewed, Begin());
   while (!renewed->projector->WaitFor(wanted, milliseconds(200))) {

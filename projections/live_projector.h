@@ -23,8 +23,12 @@ class LiveProjector {
   bool outdated() const;
 
   // Builds a new one for the key store as it is now and puts it in place; then destroys what was built before
-  // the key store last erased. Returns when nothing is left of that. One call at a time.
+  // the key store last erased. Returns when nothing is left of that.
   Status Renew();
+
+  // Goes over to another matching definition: builds a record file with it beside the one that serves, which answers
+  // until then. Returns when the new one serves and the old one is gone.
+  Status Use(std::shared_ptr<const Matching> matching);
 
  private:
   struct Running;
@@ -33,6 +37,7 @@ class LiveProjector {
   Result<std::shared_ptr<Running>> Begin();
   Status Replace();
 
+  std::mutex renewing_;  // held by whoever replaces the one that serves; guards options_.matching
   ProjectorOptions options_;
   std::function<void(const Status&)> failed_;
   mutable std::mutex mutex_;

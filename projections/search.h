@@ -45,6 +45,8 @@ class Search {
   Search(const Store& store, std::shared_ptr<const Matching> matching, const SearchParts& parts)
       : store_(store), file_(store), matching_(std::move(matching)), parts_(parts) {}
 
+  const Matching& matching() const { return *matching_; }
+
   // The persons that match, in a lasting order, at most `limit` from `from` on. Someone who
   // was removed is found too. `on`: the day for which the version that holds is shown and matched, not before
   // the day of `at`. Errors: kInvalid in Japanese, naming the field and the rule; kCorrupt.

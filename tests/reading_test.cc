@@ -250,6 +250,7 @@ TEST_F(SearchingTest, ASearchIsInTheLedgerWithItsConditionAndItsResult) {
   EXPECT_EQ(event.result_count(), 2);
   EXPECT_EQ(event.result_digest(), View(Sha256Of({shown})));
   EXPECT_EQ(event.evaluated_at(), size_ - 2);
+  EXPECT_EQ(event.matching(), Matching::Shipped()->id());
 }
 
 TEST_F(SearchingTest, NoMoreIsShownThanTheRuleLetsAndTheRestOnDemand) {

@@ -97,6 +97,7 @@ class Retaining {
 
   ProjectorOptions OptionsOf(const std::string& name, Log& log, const KeyStore& keys) const {
     ProjectorOptions o;
+    o.matching = Matching::Shipped();
     o.prefecture = Prefecture::kNumber;
     o.ledger = p.ledger_id();
     o.registrar_public_key = p.registrar_key().public_key();
