@@ -7,10 +7,10 @@
 //   rebuild     ledger → record file, every entry verified                        against raw-read
 //   raw-read    the ledger's records read and dropped
 //
-// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N] [--index]
-// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. With --index the record file has
-// its search index. WORK must not exist yet and the log must hold no ledger. WORK/home with an operator's key, and
-// WORK/issuers with the municipalities', are left: the ledger can go on.
+// pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
+// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the
+// log must hold no ledger. WORK/home with an operator's key, and WORK/issuers with the municipalities', are left: the
+// ledger can go on.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -80,10 +80,8 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission,
-           bool index)
-      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)), per_submission_(per_submission),
-        index_(index) {
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission)
+      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)), per_submission_(per_submission) {
     if (!dump.empty()) dump_.open(dump, std::ios::binary);
   }
 
@@ -300,7 +298,6 @@ class Pipeline {
     options.dir = work_ + "/rebuilt";
     options.log = log_.get();
     options.keys = keys.get();
-    if (index_) options.matching = Matching::Shipped();
     const Stopwatch watch;
     const double cpu = CpuSeconds();
     ASSIGN_OR_RETURN(auto projector, Projector::Open(std::move(options)));
@@ -315,7 +312,6 @@ class Pipeline {
 
   std::string log_name_, notices_, work_;
   std::size_t per_submission_;
-  bool index_;
   std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
@@ -337,10 +333,8 @@ int main(int argc, char** argv) {
   app.add_option("--work", work)->required();
   app.add_option("--dump", dump);
   app.add_option("--per-submission", per_submission)->check(CLI::Range(std::size_t{1}, daicho::kEventsPerSubmissionMax));
-  bool index = false;
-  app.add_flag("--index", index);
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission, index).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }
