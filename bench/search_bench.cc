@@ -51,7 +51,7 @@ class Tables {
     for (std::size_t i = 0; i < columns.size(); ++i) residents_ << (i == 0 ? "" : "\t") << columns[i];
     residents_ << '\n';
     for (const std::string& kana : {record.kana(), record.former_name().kana(), record.alias().kana()}) {
-      if (!kana.empty()) AddName(slot, record, 1, matching_.FoldKana(kana));
+      if (!kana.empty()) AddReading(slot, record, matching_.FoldKana(kana));
     }
     for (const std::string& name :
          {record.name(), record.former_name().name(), record.alias().name(), record.latin_name()}) {
@@ -66,6 +66,10 @@ class Tables {
   }
 
  private:
+  void AddReading(KeySlot slot, const v1::ResidentRecord& record, const FoldedName& kana) {
+    AddName(slot, record, 1, {KanaText(kana.text), KanaText(kana.First()).size()});
+  }
+
   void AddName(KeySlot slot, const v1::ResidentRecord& record, int kind, const FoldedName& name) {
     const std::string_view first = name.First();
     const auto characters = std::count_if(first.begin(), first.end(), [](char byte) {

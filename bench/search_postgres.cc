@@ -22,7 +22,11 @@ class Connection : public Postgres {
   Status Open() {
     if (PQstatus(connection_.get()) != CONNECTION_OK) return Failure("connecting");
     RETURN_IF_ERROR(Execute("set plan_cache_mode=force_generic_plan"));
-    for (const Shape& shape : Shapes()) RETURN_IF_ERROR(Prepare(shape.name, shape.sql));
+    for (const Shape& shape : Shapes()) {
+      for (std::size_t readings = 1; readings <= kReadingsMax; ++readings) {
+        RETURN_IF_ERROR(Prepare(shape.name + "/" + std::to_string(readings), shape.sql(readings)));
+      }
+    }
     return {};
   }
 
@@ -37,7 +41,7 @@ class Connection : public Postgres {
   int process() const override { return PQbackendPID(connection_.get()); }
 
   Result<std::size_t> Ask(std::size_t shape, const Question& question) override {
-    RETURN_IF_ERROR(Run(Shapes()[shape].name, question.parameters));
+    RETURN_IF_ERROR(Run(Shapes()[shape].name + "/" + std::to_string(question.readings), question.parameters));
     return static_cast<std::size_t>(PQntuples(answer_.get()));
   }
 
@@ -87,7 +91,7 @@ class Connection : public Postgres {
   }
 
   Status Run(const std::string& name, const std::vector<std::string>& parameters) {
-    std::array<const char*, 8> values{};
+    std::array<const char*, 2 * kReadingsMax + 4> values{};
     for (std::size_t i = 0; i < parameters.size(); ++i) values[i] = parameters[i].c_str();
     return Take(name, PQexecPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()), values.data(),
                                      nullptr, nullptr, 0));

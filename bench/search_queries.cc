@@ -21,9 +21,19 @@ std::string BirthIs(const std::string& p) {
   return fmt::format("in ({0}::int,{0}::int/100*100,{0}::int/10000*10000,0)", p);
 }
 
-std::string Begins(const std::string& column, int from) {
+std::string Begins(const std::string& column, std::size_t from) {
   return fmt::format("{0} ~>=~ ${1} and {0} ~<~ ${2}", column, from, from + 1);
 }
+
+// One of the readings, which are the first parameters.
+std::string BeginsAny(const std::string& column, std::size_t readings) {
+  std::string out = Begins(column, 1);
+  for (std::size_t i = 1; i < readings; ++i) out += " or " + Begins(column, 2 * i + 1);
+  return "(" + out + ")";
+}
+
+// The parameters behind them: the one that is $i when there is one reading.
+std::string After(std::size_t readings, std::size_t i) { return fmt::format("${}", 2 * (readings - 1) + i); }
 
 // Names of kind k (1: 振り仮名, 2: 氏名) under `condition`, with their residents.
 std::string ByName(int kind, const std::string& condition) {
@@ -183,13 +193,15 @@ class Asker {
     return true;
   }
 
-  // `readings`: how many the typed text has, since the shape's statement is made for that many.
-  bool Kana(const std::string& typed, std::size_t readings) {
+  // What can be read in fewer ways does not do.
+  bool Kana(const std::string& typed, std::size_t readings_min) {
     const auto query = matching_.ParseKana(typed);
-    if (!query.ok() || query->any.size() != readings || query->divided) return false;
+    if (!query.ok() || query->any.size() < readings_min) return false;
+    // A divided reading is a question that PostgreSQL's statement does not ask.
+    for (const FoldedName& reading : query->any) PutRange(KanaText(reading.text));
     question_.condition.set_kana(typed);
-    for (const FoldedName& reading : query->any) PutRange(reading.text);
-    return true;
+    question_.readings = query->any.size();
+    return !query->divided;
   }
 
   bool Name(const std::string& typed) {
@@ -267,40 +279,67 @@ class Asker {
 }  // namespace
 
 const std::array<Shape, kShapes>& Shapes() {
+  static const auto fixed = [](std::string sql) { return [sql](std::size_t) { return sql; }; };
   static const std::array<Shape, kShapes> shapes = {{
-      {"S1", "住民票コード", 25, kSelect + "resident r where juki=$1::bigint"},
-      {"S2", "個人番号", 10, kSelect + "resident r where myno=$1::bigint"},
+      {"S1", "住民票コード", 25, fixed(kSelect + "resident r where juki=$1::bigint")},
+      {"S2", "個人番号", 10, fixed(kSelect + "resident r where myno=$1::bigint")},
       {"S3", "振り仮名, 生年月日, 性別", 25,
-       ByName(1, Begins("n.norm", 1) + " and n.birth " + BirthIs("$3") + " and n.sex=$4::int2")},
-      {"S4", "氏名, 生年月日", 15, ByName(2, Begins("n.norm", 1) + " and n.birth " + BirthIs("$3"))},
+       [](std::size_t n) {
+         return ByName(1, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3)) + " and n.sex=" + After(n, 4) +
+                              "::int2");
+       }},
+      {"S4", "氏名, 生年月日", 15,
+       [](std::size_t n) { return ByName(2, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
       // The fences: without them the planner begins with everybody in the town.
       {"S5", "氏名, 大字", 8,
-       Whole(kSelect + "(select id from rname where k=2 and " + Begins("norm", 1) +
-             " offset 0) n join resident r on r.id=n.id where " + Begins("r.addr_norm", 3))},
-      {"S6", "振り仮名", 3, ByName(1, Begins("n.norm", 1))},
+       fixed(Whole(kSelect + "(select id from rname where k=2 and " + Begins("norm", 1) +
+                   " offset 0) n join resident r on r.id=n.id where " + Begins("r.addr_norm", 3)))},
+      {"S6", "振り仮名", 3, [](std::size_t n) { return ByName(1, BeginsAny("n.norm", n)); }},
       {"S7", "氏の2, 3字, 生年月, 市町村", 3,
-       ByNameOfTwo(1, Begins("norm", 1) + " and muni=$5::int", "between $3::int and $4::int",
-                   "in ($3::int/10000*10000,0)")},
+       [](std::size_t n) {
+         return ByNameOfTwo(1, BeginsAny("norm", n) + " and muni=" + After(n, 5) + "::int",
+                            fmt::format("between {}::int and {}::int", After(n, 3), After(n, 4)),
+                            fmt::format("in ({}::int/10000*10000,0)", After(n, 3)));
+       }},
       {"S8", "振り仮名, 生年, 性別", 4,
-       ByName(1, Begins("n.norm", 1) + " and (n.birth between $3::int and $4::int or n.birth=0) and n.sex=$5::int2")},
+       [](std::size_t n) {
+         return ByName(1, fmt::format("{} and (n.birth between {}::int and {}::int or n.birth=0) and n.sex={}::int2",
+                                      BeginsAny("n.norm", n), After(n, 3), After(n, 4), After(n, 5)));
+       }},
       {"S9", "氏, 番地", 3,
-       Whole(kSelect + "(select * from resident where " + Begins("addr_norm", 3) +
-             " offset 0) r, lateral (select norm from rname n where n.id=r.id and n.k=2 offset 0) n where " +
-             Begins("n.norm", 1))},
+       fixed(Whole(kSelect + "(select * from resident where " + Begins("addr_norm", 3) +
+                   " offset 0) r, lateral (select norm from rname n where n.id=r.id and n.k=2 offset 0) n where " +
+                   Begins("n.norm", 1)))},
       {"S10", "名の部分, 生年, 市町村", 2,
-       ByNameOfTwo(2,
-                   "norm like $1 and (left(norm,surlen) like $1 or substr(norm,surlen+1) like $1) and muni=$4::int",
-                   "between $2::int and $3::int", "=0")},
+       fixed(ByNameOfTwo(
+           2, "norm like $1 and (left(norm,surlen) like $1 or substr(norm,surlen+1) like $1) and muni=$4::int",
+           "between $2::int and $3::int", "=0"))},
       {"S11", "生年月日, 性別, 市町村", 1,
-       Whole(kSelect + "resident r where birth " + BirthIs("$1") + " and sex=$2::int2 and muni=$3::int")},
-      {"S12", "振り仮名の二つの読み, 生年月日", 1,
-       ByName(1, "((" + Begins("n.norm", 1) + ") or (" + Begins("n.norm", 3) + ")) and n.birth " + BirthIs("$5"))},
+       fixed(Whole(kSelect + "resident r where birth " + BirthIs("$1") + " and sex=$2::int2 and muni=$3::int"))},
+      {"S12", "二様に読める振り仮名, 生年月日", 1,
+       [](std::size_t n) { return ByName(1, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
   }};
   return shapes;
 }
 
 std::string AddressKey(std::string_view municipality, std::string_view folded) {
   return std::string(municipality) + std::string(folded);
+}
+
+std::string KanaText(std::string_view folded) {
+  std::string out;
+  for (const char byte : folded) {
+    const auto value = static_cast<unsigned char>(byte);
+    if (value < 0x80) {
+      out.push_back(byte);
+      continue;
+    }
+    const unsigned point = 0x3020U + value;  // the katakana
+    out.push_back(static_cast<char>(0xe0 | point >> 12));
+    out.push_back(static_cast<char>(0x80 | (point >> 6 & 0x3f)));
+    out.push_back(static_cast<char>(0x80 | (point & 0x3f)));
+  }
+  return out;
 }
 
 int BirthNumber(std::string_view lenient) {
@@ -327,7 +366,7 @@ Status WriteQuestions(const Questions& questions, const std::string& dir) {
   for (std::size_t shape = 0; shape < kShapes; ++shape) {
     std::ofstream file(dir + "/" + Shapes()[shape].name + ".tsv");
     for (const Question& question : questions[shape]) {
-      file << ToHex(question.condition.SerializeAsString());
+      file << ToHex(question.condition.SerializeAsString()) << '\t' << question.readings;
       for (const std::string& parameter : question.parameters) file << '\t' << parameter;
       file << '\n';
     }
@@ -347,6 +386,8 @@ Result<Questions> ReadQuestions(const std::string& dir) {
       Question question;
       ASSIGN_OR_RETURN(const std::string bytes, FromHex(field));
       if (!question.condition.ParseFromString(bytes)) return Corrupt(dir + ": a condition cannot be read");
+      std::getline(fields, field, '\t');
+      question.readings = std::stoul(field);
       while (std::getline(fields, field, '\t')) question.parameters.push_back(field);
       out[shape].push_back(std::move(question));
     }

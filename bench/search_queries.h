@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,19 +21,23 @@ struct Shape {
   std::string name;   // "S3"
   std::string what;
   int weight = 0;     // of the mix, in hundredths
-  std::string sql;
+  // For a name or reading that may be read in so many ways, and so has as many ranges.
+  std::function<std::string(std::size_t readings)> sql;
 };
 const std::array<Shape, kShapes>& Shapes();
 
 struct Question {
   v1::SearchCondition condition;
   std::vector<std::string> parameters;
+  std::size_t readings = 1;
   std::size_t about = 0;  // which of the residents it was drawn from; not written to files
 };
 using Questions = std::array<std::vector<Question>, kShapes>;
 
 // What PostgreSQL stores of an address and is asked for: 市町村コード, then the folded text.
 std::string AddressKey(std::string_view municipality, std::string_view folded);
+// A folded reading, one byte a kana, as text for PostgreSQL: in the same order.
+std::string KanaText(std::string_view folded);
 // yyyymmdd, 0 for unknown parts.
 int BirthNumber(std::string_view lenient);
 
@@ -40,7 +45,7 @@ int BirthNumber(std::string_view lenient);
 // over. Codes: nine in ten are somebody's. Deterministic.
 Questions DrawQuestions(const std::vector<v1::UpdateNotice>& residents, std::size_t count, const Matching& matching);
 
-// One file per shape, DIR/S1.tsv …: condition in hex, then the parameters.
+// One file per shape, DIR/S1.tsv …: condition in hex, readings, then the parameters.
 Status WriteQuestions(const Questions& questions, const std::string& dir);
 Result<Questions> ReadQuestions(const std::string& dir);
 
