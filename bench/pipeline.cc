@@ -8,7 +8,9 @@
 //   raw-read    the ledger's records read and dropped
 //
 // pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
-// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the log must hold no ledger.
+// prints one RESULT line per stage; FILE gets the ledger's records for bench/peers. WORK must not exist yet and the
+// log must hold no ledger. WORK/home with an operator's key, and WORK/issuers with the municipalities', are left: the
+// ledger can go on.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -95,12 +97,17 @@ class Pipeline {
  private:
   Status Open() {
     ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, "", ""));
-    RETURN_IF_ERROR(Found(home_, {}));
+    const SigningKey key = SigningKey::Generate();
+    std::filesystem::create_directories(home_.Path("operators"));
+    RETURN_IF_ERROR(WriteSigningKey(home_.Path("operators/op1.key"), key));
+    RETURN_IF_ERROR(Found(home_, {{"op1", key.public_key()}}));
     NodeOptions options;
     options.roles = {"sequencer"};
     ASSIGN_OR_RETURN(auto node, Node::Start(home_, options));
+    std::filesystem::create_directories(work_ + "/issuers");
     for (const Municipality& municipality : kMunicipalities) {
       const std::string issuer(municipality.code);
+      RETURN_IF_ERROR(WriteSigningKey(work_ + "/issuers/" + issuer + ".key", issuers_[issuer].key));
       v1::IssuerRegistered registered;
       registered.set_issuer(issuer);
       registered.set_public_key(std::string(View(issuers_[issuer].key.public_key())));

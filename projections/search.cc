@@ -199,37 +199,71 @@ std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind
   return out;
 }
 
-// One way to find all who match: the plans of one way are carried out one after the other.
-struct Way {
-  std::string name;
-  std::vector<Plan> plans;
-};
+std::vector<std::uint32_t> MunicipalitiesOf(const Query& query, const SearchParts& parts) {
+  return query.municipalities.empty() ? parts.Municipalities() : query.municipalities;
+}
 
-std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
-  std::vector<Way> out;
-  const bool infix = query.how == v1::NAME_MATCH_INFIX;
-  if (query.name) out.push_back({infix ? "search_parts" : "search_names", NamePlans(*query.name, query.how, Kind::kText, parts)});
-  if (query.kana) out.push_back({infix ? "search_parts(kana)" : "search_names(kana)", NamePlans(*query.kana, query.how, Kind::kKana, parts)});
-  const std::vector<std::uint32_t> municipalities =
-      query.municipalities.empty() ? parts.Municipalities() : query.municipalities;
-  Plan people{RecordFile::kSearchPeople, {}}, addresses{RecordFile::kSearchAddresses, {}};
-  for (const std::uint32_t municipality : municipalities) {
+Plan AddressPlan(const Query& query, const SearchParts& parts) {
+  Plan out{RecordFile::kSearchAddresses, {}};
+  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts)) {
+    std::string begin;
+    AppendU24(begin, municipality);
+    out.ranges.push_back(Prefix(begin + query.address->text));
+  }
+  return out;
+}
+
+Plan PeoplePlan(const Query& query, const SearchParts& parts) {
+  Plan out{RecordFile::kSearchPeople, {}};
+  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts)) {
     std::string lead;
     AppendU24(lead, municipality);
-    if (query.address && !query.address->text.empty()) addresses.ranges.push_back(Prefix(lead + query.address->text));
-    if (query.births.empty()) {
-      people.ranges.push_back(Prefix(lead));
-      continue;
-    }
+    if (query.births.empty()) out.ranges.push_back(Prefix(lead));
     for (const Span& span : query.births) {
       std::string begin = lead, last = lead;
       AppendU24(begin, span.first);
       AppendU24(last, span.last);
-      people.ranges.push_back({std::move(begin), AfterPrefix(std::move(last))});
+      out.ranges.push_back({std::move(begin), AfterPrefix(std::move(last))});
     }
   }
-  if (!addresses.ranges.empty()) out.push_back({"search_addresses", {std::move(addresses)}});
-  out.push_back({"search_people", {std::move(people)}});
+  return out;
+}
+
+// One way to find all who match.
+struct Way {
+  std::string name;
+  int breadth;  // a guess from the condition's form: the narrowest is tried first
+  // Carried out one after the other.
+  std::function<std::vector<Plan>()> plan;
+  std::optional<std::vector<Plan>> plans = {};  // once it was tried
+};
+
+// Bytes of a folded 氏 and 名 together, as against a 氏 alone.
+constexpr std::size_t kTextOfBoth = 9, kKanaOfBoth = 6;
+
+// Borrows.
+std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
+  std::vector<Way> out;
+  const bool infix = query.how == v1::NAME_MATCH_INFIX;
+  const auto by_name = [&](const std::string& name, const std::optional<NameQuery>& typed, Kind kind, std::size_t both) {
+    if (!typed) return;
+    const FoldedName& first = typed->any.front();
+    const bool full = typed->divided ? first.first > 0 && !first.Second().empty() : first.text.size() >= both;
+    out.push_back({name, infix ? 5 : full ? 1 : 4,
+                   [&query, &parts, &typed, kind] { return NamePlans(*typed, query.how, kind, parts); }});
+  };
+  by_name(infix ? "search_parts" : "search_names", query.name, Kind::kText, kTextOfBoth);
+  by_name(infix ? "search_parts(kana)" : "search_names(kana)", query.kana, Kind::kKana, kKanaOfBoth);
+  const bool one_place = query.municipalities.size() == 1;
+  if (query.address && !query.address->text.empty()) {
+    const bool numbered = query.address->text.find('-') != std::string::npos;
+    out.push_back({"search_addresses", numbered ? (one_place ? 2 : 3) : 6,
+                   [&query, &parts] { return std::vector{AddressPlan(query, parts)}; }});
+  }
+  const bool by_month = query.birth && query.birth->date.month != 0;
+  out.push_back({"search_people", by_month && one_place ? (query.birth->date.day != 0 ? 0 : 2) : 7,
+                 [&query, &parts] { return std::vector{PeoplePlan(query, parts)}; }});
+  std::ranges::stable_sort(out, {}, &Way::breadth);
   return out;
 }
 
@@ -240,13 +274,14 @@ class Finding {
       : store_(store), matching_(matching), query_(query), at_(at), on_(on), limit_(limit), skip_(skip) {}
 
   // False when `share` did not suffice.
-  Result<bool> Run(const Way& way, std::uint64_t share) {
+  Result<bool> Run(Way& way, std::uint64_t share) {
+    if (!way.plans) way.plans = way.plan();
     page_ = SearchPage();
     page_.explanation.family = way.name;
     passed_ = unseen_ = 0;
     share_ = share;
     seen_.clear();
-    for (const Plan& plan : way.plans) {
+    for (const Plan& plan : *way.plans) {
       for (const Range& range : plan.ranges) {
         if (done()) break;
         RETURN_IF_ERROR(Scan(plan, range));
@@ -479,7 +514,7 @@ Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position a
   std::vector<std::string> given_up;
   std::uint64_t entries = 0, records = 0;
   for (std::uint64_t share = ways.size() == 1 ? kCostMax : kFirstShare;; share = std::min(share * kShareGrowth, kCostMax)) {
-    for (const Way& way : ways) {
+    for (Way& way : ways) {
       ASSIGN_OR_RETURN(const bool through, finding.Run(way, share));
       SearchExplanation& explanation = finding.page().explanation;
       entries += explanation.entries;
