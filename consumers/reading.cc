@@ -177,6 +177,7 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
   if (!request.ParseFromString(bytes) || request.version() != 1) return Invalid("request: cannot be read");
   if (request.ledger() != View(options_.ledger)) return Invalid("request: for another ledger");
   const v1::SearchCondition& condition = request.condition();
+  if (condition.ByteSizeLong() == 0) return Invalid("condition: empty");
   const bool search = IsSearch(condition);
   if (search && request.history()) return Invalid("history: of one record, not of a search");
   if (search && !request.on_date().empty()) return Invalid("on: of one record, not of a search");

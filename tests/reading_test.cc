@@ -431,8 +431,6 @@ TEST_F(ReadingTest, ARequestThatCannotBeReadIsInvalidAndNobodysToRecord) {
   EXPECT_EQ(code([](auto& r) { r.set_version(2); }), Code::kInvalid);
   EXPECT_EQ(code([](auto& r) { r.set_ledger("another"); }), Code::kInvalid);
   EXPECT_EQ(code([](auto& r) { r.clear_condition(); }), Code::kInvalid);
-  EXPECT_EQ(code([&](auto& r) { r.mutable_condition()->set_individual_number(hanako_.number); }),
-            Code::kInvalid);
   EXPECT_EQ(code([](auto& r) { r.set_on_date("2026-02-30"); }), Code::kInvalid);
   EXPECT_EQ(code([](auto& r) { r.set_date("yesterday"); }), Code::kInvalid);
   EXPECT_EQ(code([](auto& r) { r.set_position(1'000); }), Code::kInvalid);
