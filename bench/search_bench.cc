@@ -89,6 +89,9 @@ Status Prepare(const std::string& work, const std::string& data) {
   const auto begun = std::chrono::steady_clock::now();
   RETURN_IF_ERROR(home->projector().CatchUp());
   RETURN_IF_ERROR(home->projector().store().Flush());
+  for (Family family = 0; family < RecordFile::Families().size(); ++family) {
+    RETURN_IF_ERROR(home->projector().store().Compact(family));
+  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   const auto matching = Matching::Shipped();
   std::filesystem::create_directories(data);

@@ -6,6 +6,12 @@
 #include "events/clock.h"
 
 namespace daicho::search_bench {
+namespace {
+
+// Half of PostgreSQL's shared_buffers.
+constexpr std::size_t kBlockCacheBytes = std::size_t{1} << 30;
+
+}  // namespace
 
 Result<std::unique_ptr<OpenedHome>> OpenedHome::Open(const std::string& work, KeyStore::Mode mode) {
   std::unique_ptr<OpenedHome> out(new OpenedHome);
@@ -22,6 +28,7 @@ Result<std::unique_ptr<OpenedHome>> OpenedHome::Open(const std::string& work, Ke
   options.keys = out->keys_.get();
   options.at_rest = out->holder_.get();
   options.matching = Matching::Shipped();
+  options.block_cache_bytes = kBlockCacheBytes;
   ASSIGN_OR_RETURN(out->projector_, Projector::Open(std::move(options)));
   out->today_ = JapanDate(SystemClock().Now());
   return out;

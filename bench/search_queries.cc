@@ -25,29 +25,41 @@ std::string Begins(const std::string& column, std::size_t from) {
   return fmt::format("{0} ~>=~ ${1} and {0} ~<~ ${2}", column, from, from + 1);
 }
 
-// One of the readings, which are the first parameters.
+// One of the readings, which are the first parameters. Of several, those of EachReading.
 std::string BeginsAny(const std::string& column, std::size_t readings) {
-  std::string out = Begins(column, 1);
-  for (std::size_t i = 1; i < readings; ++i) out += " or " + Begins(column, 2 * i + 1);
-  return "(" + out + ")";
+  return readings == 1 ? Begins(column, 1) : fmt::format("{0} ~>=~ b.low and {0} ~<~ b.high", column);
+}
+
+// In front of the subquery that asks BeginsAny: a scan of the index for each reading. Alternatives in one condition
+// would be a scan of the table.
+std::string EachReading(std::size_t readings) {
+  if (readings == 1) return "";
+  std::string out = "(values ($1,$2)";
+  for (std::size_t i = 1; i < readings; ++i) out += fmt::format(",(${},${})", 2 * i + 1, 2 * i + 2);
+  return out + ") b(low,high), lateral ";
 }
 
 // The parameters behind them: the one that is $i when there is one reading.
 std::string After(std::size_t readings, std::size_t i) { return fmt::format("${}", 2 * (readings - 1) + i); }
 
 // Names of kind k (1: 振り仮名, 2: 氏名) under `condition`, with their residents.
-std::string ByName(int kind, const std::string& condition) {
-  return fmt::format("{}rname n join resident r on r.id=n.id where n.k={} and {} limit {}", kSelect, kind, condition,
-                     kRowsMax);
+std::string ByName(int kind, std::size_t readings, const std::string& condition) {
+  if (readings == 1) {
+    return fmt::format("{}rname n join resident r on r.id=n.id where n.k={} and {} limit {}", kSelect, kind, condition,
+                       kRowsMax);
+  }
+  return fmt::format("{}{}(select n.id from rname n where n.k={} and {} offset 0) n join resident r on r.id=n.id limit {}",
+                     kSelect, EachReading(readings), kind, condition, kRowsMax);
 }
 
 // The same by two ranges of one index, for what one range cannot say: those of whom month or year is unknown.
-std::string ByNameOfTwo(int kind, const std::string& where, const std::string& known, const std::string& unknown) {
+std::string ByNameOfTwo(int kind, std::size_t readings, const std::string& where, const std::string& known,
+                        const std::string& unknown) {
   const auto half = [&](const std::string& birth) {
     return fmt::format("select id from rname where k={} and birth {} and {}", kind, birth, where);
   };
-  return fmt::format("{}({} union all {}) n join resident r on r.id=n.id limit {}", kSelect, half(known), half(unknown),
-                     kRowsMax);
+  return fmt::format("{}{}({} union all {}) n join resident r on r.id=n.id limit {}", kSelect, EachReading(readings),
+                     half(known), half(unknown), kRowsMax);
 }
 
 std::string Whole(const std::string& sql) { return sql + fmt::format(" limit {}", kRowsMax); }
@@ -285,25 +297,25 @@ const std::array<Shape, kShapes>& Shapes() {
       {"S2", "個人番号", 10, fixed(kSelect + "resident r where myno=$1::bigint")},
       {"S3", "振り仮名, 生年月日, 性別", 25,
        [](std::size_t n) {
-         return ByName(1, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3)) + " and n.sex=" + After(n, 4) +
+         return ByName(1, n, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3)) + " and n.sex=" + After(n, 4) +
                               "::int2");
        }},
       {"S4", "氏名, 生年月日", 15,
-       [](std::size_t n) { return ByName(2, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
+       [](std::size_t n) { return ByName(2, n, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
       // The fences: without them the planner begins with everybody in the town.
       {"S5", "氏名, 大字", 8,
        fixed(Whole(kSelect + "(select id from rname where k=2 and " + Begins("norm", 1) +
                    " offset 0) n join resident r on r.id=n.id where " + Begins("r.addr_norm", 3)))},
-      {"S6", "振り仮名", 3, [](std::size_t n) { return ByName(1, BeginsAny("n.norm", n)); }},
+      {"S6", "振り仮名", 3, [](std::size_t n) { return ByName(1, n, BeginsAny("n.norm", n)); }},
       {"S7", "氏の2, 3字, 生年月, 市町村", 3,
        [](std::size_t n) {
-         return ByNameOfTwo(1, BeginsAny("norm", n) + " and muni=" + After(n, 5) + "::int",
+         return ByNameOfTwo(1, n, BeginsAny("norm", n) + " and muni=" + After(n, 5) + "::int",
                             fmt::format("between {}::int and {}::int", After(n, 3), After(n, 4)),
                             fmt::format("in ({}::int/10000*10000,0)", After(n, 3)));
        }},
       {"S8", "振り仮名, 生年, 性別", 4,
        [](std::size_t n) {
-         return ByName(1, fmt::format("{} and (n.birth between {}::int and {}::int or n.birth=0) and n.sex={}::int2",
+         return ByName(1, n, fmt::format("{} and (n.birth between {}::int and {}::int or n.birth=0) and n.sex={}::int2",
                                       BeginsAny("n.norm", n), After(n, 3), After(n, 4), After(n, 5)));
        }},
       {"S9", "氏, 番地", 3,
@@ -312,12 +324,12 @@ const std::array<Shape, kShapes>& Shapes() {
                    Begins("n.norm", 1)))},
       {"S10", "名の部分, 生年, 市町村", 2,
        fixed(ByNameOfTwo(
-           2, "norm like $1 and (left(norm,surlen) like $1 or substr(norm,surlen+1) like $1) and muni=$4::int",
+           2, 1, "norm like $1 and (left(norm,surlen) like $1 or substr(norm,surlen+1) like $1) and muni=$4::int",
            "between $2::int and $3::int", "=0"))},
       {"S11", "生年月日, 性別, 市町村", 1,
        fixed(Whole(kSelect + "resident r where birth " + BirthIs("$1") + " and sex=$2::int2 and muni=$3::int"))},
       {"S12", "二様に読める振り仮名, 生年月日", 1,
-       [](std::size_t n) { return ByName(1, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
+       [](std::size_t n) { return ByName(1, n, BeginsAny("n.norm", n) + " and n.birth " + BirthIs(After(n, 3))); }},
   }};
   return shapes;
 }

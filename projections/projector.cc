@@ -75,6 +75,7 @@ struct Projector::Impl {
     StoreOptions o;
     o.families = RecordFile::Families();
     o.write_ahead_log = false;  // the ledger is its log
+    o.block_cache_bytes = options.block_cache_bytes;
     built_under = options.keys->erased_through();
     ASSIGN_OR_RETURN(store, OpenGeneration(o, options.dir, *options.keys, Kind(options), options.at_rest, kPurpose));
     return {};

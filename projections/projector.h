@@ -35,6 +35,7 @@ struct ProjectorOptions {
   std::shared_ptr<const Matching> matching;    // of the search index; null: none is kept
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
   std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
+  std::size_t block_cache_bytes = 128u << 20;  // of what is read
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up
 };
 
