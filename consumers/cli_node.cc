@@ -26,6 +26,7 @@ struct Arguments {
   std::string roles = "sequencer,projector,records,notary,retention";
   std::string listen, certificate, key, key_holder;
   int prefecture = 10;
+  unsigned cache_mib = 128;
   std::string issuer, public_key;
 };
 
@@ -126,6 +127,7 @@ int Serve(const Arguments& a) {
   }
   options.listen = options.roles.contains("records");
   options.http = a.listen;
+  options.cache_bytes = std::size_t{a.cache_mib} << 20;
   options.certificate_file = a.certificate;
   options.key_file = a.key;
   Progress progress("projector");
@@ -264,6 +266,7 @@ void AddNodeCommands(Cli& cli) {
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
   serve->add_option("--roles", a->roles, "sequencer,projector,records,notary,retention");
+  serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 128）")->check(CLI::Range(16, 65'536));
   serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");
   serve->add_option("--tls-cert", a->certificate, "TLS の証明書（PEM）。ループバック以外では必須");
   serve->add_option("--tls-key", a->key, "その鍵（PEM）");

@@ -110,6 +110,7 @@ struct Node::Impl {
     o.keys = keys.get();
     o.at_rest = holder.get();
     ASSIGN_OR_RETURN(o.matching, CurrentMatching(home));
+    o.block_cache_bytes = options.cache_bytes;
     o.progress = options.progress;
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
                        Finish("projector", status);

@@ -130,6 +130,14 @@ Result<Version> RecordFile::Read(StoreIterator& it, KeySlot subject, Position at
   return NotFound("no record of the resident then");
 }
 
+Result<Version> RecordFile::ReadAt(const Store& store, KeySlot subject, Position position) {
+  const std::string key = VersionedKey(SlotKey(subject), position);
+  const auto value = store.Get(kVersions, key);
+  if (value.status().code() == Code::kNotFound) return Corrupt("a version that the search index names is not there");
+  RETURN_IF_ERROR(value.status());
+  return record_file::DecodeVersion(key, *value);
+}
+
 Result<std::vector<Version>> RecordFile::VersionsOf(StoreIterator& it, KeySlot subject, Position at) {
   const std::string slot = SlotKey(subject);
   std::vector<Version> out;

@@ -172,8 +172,24 @@ Range Prefix(std::string begin) {
   return {std::move(begin), std::move(end)};
 }
 
-// By the beginning of a name, or by all of it.
-std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind, const SearchParts& parts) {
+// Rows of one 名, `lead`, of the municipality and the births that are asked for, if they are.
+void AppendGivenRanges(const Query& query, const std::string& lead, std::vector<Range>& out) {
+  if (query.municipalities.size() != 1) return out.push_back(Prefix(lead));
+  std::string place = lead;
+  AppendU24(place, query.municipalities[0]);
+  if (query.births.empty()) return out.push_back(Prefix(place));
+  for (const Span& span : query.births) {
+    std::string begin = place, last = place;
+    AppendU24(begin, span.first);
+    AppendU24(last, span.last);
+    out.push_back({std::move(begin), AfterPrefix(std::move(last))});
+  }
+}
+
+// By the beginning of a name, by all of it, or by a piece.
+std::vector<Plan> NamePlans(const Query& asked, const NameQuery& query, Kind kind, const SearchParts& parts,
+                            Position at) {
+  const v1::NameMatch how = asked.how;
   const std::string lead(1, static_cast<char>(kind));
   Plan names{RecordFile::kSearchNames, {}, kind}, given{RecordFile::kSearchGiven, {}, kind};
   for (const FoldedName& reading : query.any) {
@@ -184,11 +200,11 @@ std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind
     } else if (query.divided && !of_given) {
       names.ranges.push_back(Prefix(lead + std::string(reading.First())));
     } else {
-      for (const std::string& part : parts.Containing(kind, true, reading.text)) {
-        given.ranges.push_back(Prefix(lead + part + '\0'));
+      for (const std::string& part : parts.Containing(kind, true, reading.text, at)) {
+        AppendGivenRanges(asked, lead + part + '\0', given.ranges);
       }
       if (of_given) continue;
-      for (const std::string& part : parts.Containing(kind, false, reading.text)) {
+      for (const std::string& part : parts.Containing(kind, false, reading.text, at)) {
         names.ranges.push_back(Prefix(lead + part));
       }
     }
@@ -199,13 +215,13 @@ std::vector<Plan> NamePlans(const NameQuery& query, v1::NameMatch how, Kind kind
   return out;
 }
 
-std::vector<std::uint32_t> MunicipalitiesOf(const Query& query, const SearchParts& parts) {
-  return query.municipalities.empty() ? parts.Municipalities() : query.municipalities;
+std::vector<std::uint32_t> MunicipalitiesOf(const Query& query, const SearchParts& parts, Position at) {
+  return query.municipalities.empty() ? parts.Municipalities(at) : query.municipalities;
 }
 
-Plan AddressPlan(const Query& query, const SearchParts& parts) {
+Plan AddressPlan(const Query& query, const SearchParts& parts, Position at) {
   Plan out{RecordFile::kSearchAddresses, {}};
-  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts)) {
+  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts, at)) {
     std::string begin;
     AppendU24(begin, municipality);
     out.ranges.push_back(Prefix(begin + query.address->text));
@@ -213,9 +229,9 @@ Plan AddressPlan(const Query& query, const SearchParts& parts) {
   return out;
 }
 
-Plan PeoplePlan(const Query& query, const SearchParts& parts) {
+Plan PeoplePlan(const Query& query, const SearchParts& parts, Position at) {
   Plan out{RecordFile::kSearchPeople, {}};
-  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts)) {
+  for (const std::uint32_t municipality : MunicipalitiesOf(query, parts, at)) {
     std::string lead;
     AppendU24(lead, municipality);
     if (query.births.empty()) out.ranges.push_back(Prefix(lead));
@@ -242,7 +258,7 @@ struct Way {
 constexpr std::size_t kTextOfBoth = 9, kKanaOfBoth = 6;
 
 // Borrows.
-std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
+std::vector<Way> WaysOf(const Query& query, const SearchParts& parts, Position at) {
   std::vector<Way> out;
   const bool infix = query.how == v1::NAME_MATCH_INFIX;
   const auto by_name = [&](const std::string& name, const std::optional<NameQuery>& typed, Kind kind, std::size_t both) {
@@ -250,7 +266,7 @@ std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
     const FoldedName& first = typed->any.front();
     const bool full = typed->divided ? first.first > 0 && !first.Second().empty() : first.text.size() >= both;
     out.push_back({name, infix ? 5 : full ? 1 : 4,
-                   [&query, &parts, &typed, kind] { return NamePlans(*typed, query.how, kind, parts); }});
+                   [&query, &parts, &typed, kind, at] { return NamePlans(query, *typed, kind, parts, at); }});
   };
   by_name(infix ? "search_parts" : "search_names", query.name, Kind::kText, kTextOfBoth);
   by_name(infix ? "search_parts(kana)" : "search_names(kana)", query.kana, Kind::kKana, kKanaOfBoth);
@@ -258,11 +274,11 @@ std::vector<Way> WaysOf(const Query& query, const SearchParts& parts) {
   if (query.address && !query.address->text.empty()) {
     const bool numbered = query.address->text.find('-') != std::string::npos;
     out.push_back({"search_addresses", numbered ? (one_place ? 2 : 3) : 6,
-                   [&query, &parts] { return std::vector{AddressPlan(query, parts)}; }});
+                   [&query, &parts, at] { return std::vector{AddressPlan(query, parts, at)}; }});
   }
   const bool by_month = query.birth && query.birth->date.month != 0;
   out.push_back({"search_people", by_month && one_place ? (query.birth->date.day != 0 ? 0 : 2) : 7,
-                 [&query, &parts] { return std::vector{PeoplePlan(query, parts)}; }});
+                 [&query, &parts, at] { return std::vector{PeoplePlan(query, parts, at)}; }});
   std::ranges::stable_sort(out, {}, &Way::breadth);
   return out;
 }
@@ -290,17 +306,16 @@ class Finding {
     return page_.more || !spent();
   }
 
-  // One subject, found by a number.
-  Status Consider(KeySlot slot, bool sure) {
+  // Whether the subject matches. `sure`: it does; `stands`: where the version stands that holds, if it is known.
+  Status Consider(KeySlot slot, bool sure, std::optional<Position> stands) {
     if (!seen_.insert(slot.value()).second) return {};
     ++page_.explanation.records;
-    if (!versions_) versions_.emplace(store_.NewIterator(RecordFile::kVersions));
-    auto version = RecordFile::Read(*versions_, slot, at_, on_);
+    auto version = Read(slot, stands);
     if (version.status().code() == Code::kNotFound) return {};
     RETURN_IF_ERROR(version.status());
     if (!sure && !MatchesRecord(matching_, query_, version->notice.record())) {
       if (!query_.former) return {};
-      ASSIGN_OR_RETURN(const auto history, RecordFile::VersionsOf(*versions_, slot, at_));
+      ASSIGN_OR_RETURN(const auto history, RecordFile::VersionsOf(Iterator(RecordFile::kVersions), slot, at_));
       const bool once = std::ranges::any_of(history, [&](const Version& earlier) {
         return MatchesRecord(matching_, query_, earlier.notice.record());
       });
@@ -325,10 +340,16 @@ class Finding {
   bool spent() const { return cost() > share_ || unseen_ > kUnseenMax; }
   bool done() const { return page_.more || spent(); }
 
+  Result<Version> Read(KeySlot slot, std::optional<Position> stands) {
+    return stands ? RecordFile::ReadAt(store_, slot, *stands)
+                  : RecordFile::Read(Iterator(RecordFile::kVersions), slot, at_, on_);
+  }
+
   Status Scan(const Plan& plan, const Range& range) {
     const std::size_t tail = TailBytes(plan.family);
     StoreIterator& it = Iterator(plan.family);
     int missed = 0;
+    ++page_.explanation.entries;  // a seek costs, also one that finds nothing
     for (it.Seek(range.begin); it.Valid() && (range.end.empty() || it.key() < range.end) && !done();) {
       const std::string_view key = it.key();
       if (key.size() < tail) return Corrupt("search index: a key cannot be decoded");
@@ -336,7 +357,7 @@ class Finding {
       Candidate found;
       RETURN_IF_ERROR(Look(plan, key, it.value(), visible, found));
       ++(visible ? page_.explanation.entries : unseen_);
-      if (found.possible) RETURN_IF_ERROR(Consider(SlotOf(key), found.sure));
+      if (found.possible) RETURN_IF_ERROR(Consider(SlotOf(key), found.sure, found.stands));
       missed = visible && found.ruled_out ? missed + 1 : found.possible ? 0 : missed;
       if (missed < kStepsBeforeSeek) {
         it.Next();
@@ -369,6 +390,7 @@ class Finding {
   struct Candidate {
     bool possible = false;
     bool sure = false;       // and no more to ask
+    std::optional<Position> stands;  // the version that holds, if it is known
     bool ruled_out = false;  // by what the key itself says of birth or municipality
   };
 
@@ -392,7 +414,9 @@ class Finding {
       const bool holds = !period_.until || *period_.until > at_;
       if ((holds || query_.former) && Suits(plan, key)) {
         out.possible = true;
-        out.sure = out.sure || (holds && period_.sole && !query_.former && CarriedBy(plan));
+        const bool alone = holds && period_.sole && !query_.former;
+        out.sure = out.sure || (alone && CarriedBy(plan));
+        if (alone && period_.newest && *period_.newest <= at_) out.stands = period_.newest;
       }
       if (holds && !query_.former && period_.sole) break;
     }
@@ -405,12 +429,20 @@ class Finding {
     if (plan.family == RecordFile::kSearchNames) {
       name_.text.assign(key.substr(1, key.size() - 1 - TailBytes(plan.family) - 1));
       name_.first = period_.first;
-      return query_.HasMunicipality(period_.municipality) &&
+      return query_.HasMunicipality(period_.municipality) && MayLiveThere(period_.address_head) &&
              Matches(plan.kind == Kind::kText ? *query_.name : *query_.kana, query_.how, name_);
     }
     if (plan.family == RecordFile::kSearchGiven) return true;
     if (plan.family == RecordFile::kSearchAddresses && !query_.HasBirth(period_.birth)) return false;
     return (!query_.name || HasName(*query_.name, Kind::kText)) && (!query_.kana || HasName(*query_.kana, Kind::kKana));
+  }
+
+  bool MayLiveThere(std::string_view head) const {
+    if (!query_.address) return true;
+    const std::string_view asked = query_.address->text;
+    const std::size_t both = std::min(head.size(), asked.size());
+    return head.substr(0, both) == asked.substr(0, both) &&
+           (asked.size() <= head.size() || head.size() == search_index::kAddressHeadBytes);
   }
 
   bool HasName(const NameQuery& query, Kind kind) {
@@ -424,11 +456,13 @@ class Finding {
 
   // Whether the plan's rows carry all that is asked for.
   bool CarriedBy(const Plan& plan) const {
-    const bool place = query_.address && !query_.address->text.empty();
+    const std::size_t address = query_.address ? query_.address->text.size() : 0;
+    const bool one_name = !query_.name || !query_.kana;
     switch (plan.family) {
-      case RecordFile::kSearchPeople: return !place;
-      case RecordFile::kSearchAddresses: return true;
-      default: return !place && !(query_.name && query_.kana);
+      case RecordFile::kSearchNames: return one_name && address <= search_index::kAddressHeadBytes;
+      case RecordFile::kSearchGiven: return one_name && address == 0;
+      case RecordFile::kSearchPeople: return address == 0;
+      default: return true;
     }
   }
 
@@ -472,7 +506,6 @@ class Finding {
   const std::uint64_t skip_;
 
   std::map<Family, StoreIterator> iterators_;
-  std::optional<StoreIterator> versions_;
   SearchPage page_;
   std::unordered_set<std::uint64_t> seen_;
   std::uint64_t share_ = 0, passed_ = 0, unseen_ = 0;
@@ -501,14 +534,14 @@ Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position a
     finding.page().explanation.family = by_code ? "codes" : by_number ? "numbers" : "handles";
     if (slot.status().code() == Code::kNotFound || query.nowhere) return std::move(finding.page());
     RETURN_IF_ERROR(slot.status());
-    RETURN_IF_ERROR(finding.Consider(*slot, false));
+    RETURN_IF_ERROR(finding.Consider(*slot, false, std::nullopt));
     return std::move(finding.page());
   }
   if (!query.name && !query.kana && !query.birth && !query.address && query.municipality.empty()) {
     return Invalid("condition: 氏名、振り仮名、生年月日、住所、市町村のいずれかを指定してください");
   }
   if (query.nowhere) return SearchPage();
-  std::vector<Way> ways = WaysOf(query, parts_);
+  std::vector<Way> ways = WaysOf(query, parts_, at);
   if (!from.family.empty()) std::erase_if(ways, [&](const Way& way) { return way.name != from.family; });
   if (ways.empty()) return Invalid("after: 同じ条件の前の答えのものではありません");
   std::vector<std::string> given_up;

@@ -60,6 +60,8 @@ struct Content {
   std::uint32_t municipality, birth;
   std::vector<std::pair<Kind, FoldedName>> names;
   std::string address;
+
+  std::string_view AddressHead() const { return std::string_view(address).substr(0, kAddressHeadBytes); }
 };
 
 Content ContentOf(const Matching& matching, const Version& version) {
@@ -89,6 +91,9 @@ struct Stretch {
   Position from, until;
   bool sole;
 };
+
+// Where a period's version stands, as far as a reader may rely on it: 1 + the distance from the period's begin.
+constexpr std::uint64_t kNewestUnknown = 0;
 
 // After each version: those that RecordFile::Read may give, on that day or on a later one.
 std::vector<Stretch> StretchesOf(const std::vector<Version>& versions) {
@@ -135,21 +140,27 @@ struct Piece {
   Family family;
   std::string key, content;
   Position from, until;
+  std::optional<Position> newest;
 };
 
-void AppendPieces(const Content& content, KeySlot slot, const Stretch& stretch, std::vector<Piece>& out) {
+void AppendPieces(const Content& content, KeySlot slot, const Stretch& stretch, Position version,
+                  std::vector<Piece>& out) {
+  // Of one that holds again, since what followed it is void, other versions stand between.
+  const auto newest = version == stretch.from ? std::optional(version) : std::nullopt;
   const char sex = static_cast<char>((content.sex & kSexMask) | (stretch.sole ? kSole : 0));
   std::string municipality, birth, names;
   AppendU24(municipality, content.municipality);
   AppendU24(birth, content.birth);
   const auto put = [&](Family family, std::string key, std::string held) {
     AppendSlot(key, slot);
-    out.push_back({family, std::move(key), std::move(held), stretch.from, stretch.until});
+    out.push_back({family, std::move(key), std::move(held), stretch.from, stretch.until, newest});
   };
   for (const auto& [kind, name] : content.names) {
     std::string held(1, sex);
     held += municipality;
     AppendVarint(held, name.first);
+    AppendVarint(held, content.AddressHead().size());
+    held += content.AddressHead();
     put(RecordFile::kSearchNames, static_cast<char>(kind) + name.text + '\0' + birth, std::move(held));
     if (!name.Second().empty()) {
       put(RecordFile::kSearchGiven, static_cast<char>(kind) + std::string(name.Second()) + '\0' + municipality + birth,
@@ -186,17 +197,22 @@ void AppendU24(std::string& out, std::uint32_t value) {
 bool Periods::Next(Period& out) {
   if (rest_.empty() || !ok_) return false;
   ok_ = false;
-  std::uint64_t from = 0, length = 0, first = 0;
-  if (!TakeVarint(rest_, from) || !TakeVarint(rest_, length) || rest_.empty()) return false;
+  std::uint64_t from = 0, length = 0, newest = 0, first = 0;
+  if (!TakeVarint(rest_, from) || !TakeVarint(rest_, length) || !TakeVarint(rest_, newest) || rest_.empty()) {
+    return false;
+  }
   out.from = Position(from);
   out.until = length == 0 ? std::nullopt : std::optional(Position(from + length));
+  out.newest = newest == kNewestUnknown ? std::nullopt : std::optional(Position(from + newest - 1));
   const auto flags = static_cast<std::uint8_t>(rest_.front());
   rest_.remove_prefix(1);
   out.sex = static_cast<v1::Sex>(flags & kSexMask);
   out.sole = (flags & kSole) != 0;
   out.names.clear();
   if (family_ == RecordFile::kSearchNames) {
-    if (!TakeU24(rest_, out.municipality) || !TakeVarint(rest_, first)) return false;
+    if (!TakeU24(rest_, out.municipality) || !TakeVarint(rest_, first) || !TakeBytes(rest_, out.address_head)) {
+      return false;
+    }
     out.first = first;
   } else if (family_ != RecordFile::kSearchGiven) {
     if (family_ == RecordFile::kSearchAddresses && !TakeU24(rest_, out.birth)) return false;
@@ -222,7 +238,7 @@ std::vector<Row> RowsOf(const Matching& matching, KeySlot subject, const std::ve
     if (content == contents.end()) {
       content = contents.emplace(stretch.version, ContentOf(matching, versions[stretch.version])).first;
     }
-    AppendPieces(content->second, subject, stretch, pieces);
+    AppendPieces(content->second, subject, stretch, versions[stretch.version].position, pieces);
   }
   std::ranges::sort(pieces, [](const Piece& a, const Piece& b) {
     return std::tie(a.family, a.key, a.content, a.from) < std::tie(b.family, b.key, b.content, b.from);
@@ -232,7 +248,10 @@ std::vector<Row> RowsOf(const Matching& matching, KeySlot subject, const std::ve
   for (Piece& piece : pieces) {
     if (!joined.empty() && joined.back().family == piece.family && joined.back().key == piece.key &&
         joined.back().content == piece.content && joined.back().until >= piece.from) {
-      joined.back().until = std::max(joined.back().until, piece.until);
+      if (piece.until >= joined.back().until) {
+        joined.back().until = piece.until;
+        joined.back().newest = piece.newest;
+      }
     } else {
       joined.push_back(std::move(piece));
     }
@@ -248,6 +267,7 @@ std::vector<Row> RowsOf(const Matching& matching, KeySlot subject, const std::ve
     std::string& value = rows.back().value;
     AppendVarint(value, piece.from.value());
     AppendVarint(value, piece.until == kOpen ? 0 : piece.until.value() - piece.from.value());
+    AppendVarint(value, piece.newest ? 1 + piece.newest->value() - piece.from.value() : kNewestUnknown);
     value += piece.content;
   }
   return rows;
@@ -262,6 +282,14 @@ namespace {
 
 constexpr Position kNewest(std::numeric_limits<std::uint64_t>::max());
 
+constexpr char kMunicipalityPart = 'm';
+
+Row RowOf(const std::string& part, Position first) {
+  std::string value;
+  AppendU64(value, first.value());
+  return {RecordFile::kSearchParts, part, std::move(value)};
+}
+
 std::string PartsKey(char kind, char place, std::string_view text) {
   std::string key{kind, place};
   key += text;
@@ -272,77 +300,107 @@ std::string PartsKey(char kind, char place, std::string_view text) {
 
 Status SearchParts::Load(const Store& store) {
   const std::unique_lock lock(mutex_);
-  keys_.clear();
+  firsts_.clear();
   texts_.clear();
   municipalities_.clear();
   auto it = store.NewIterator(RecordFile::kSearchParts);
   for (it.SeekToFirst(); it.Valid(); it.Next()) {
-    if (it.key().size() < 2) return Corrupt("search parts: a key cannot be decoded");
-    Add(it.key());
+    if (it.key().size() < 2 || it.value().size() != 8) return Corrupt("search parts: a row cannot be decoded");
+    Add(it.key(), Position(ReadU64(it.value())));
   }
   return it.status();
 }
 
-void SearchParts::Add(std::string_view key) {
-  if (!keys_.emplace(key).second) return;
-  if (key.front() == 'm') {
+bool SearchParts::Add(std::string_view key, Position first) {
+  if (key.front() == kMunicipalityPart) {
     std::uint32_t number = 0;
     for (const char byte : key.substr(1)) number = number << 8 | static_cast<std::uint8_t>(byte);
-    municipalities_.insert(number);
-    return;
+    const auto place = municipalities_.emplace(number, first).first;
+    place->second = std::min(place->second, first);
   }
+  const auto [known, is_new] = firsts_.emplace(key, first);
+  if (!is_new) {
+    if (known->second <= first) return false;
+    known->second = first;
+    return true;
+  }
+  if (key.front() == kMunicipalityPart) return true;
   std::string& texts = texts_[std::string(key.substr(0, 2))];
   if (texts.empty()) texts.push_back('\0');
   texts += key.substr(2);
   texts.push_back('\0');
+  return true;
 }
 
-std::vector<std::string> SearchParts::Learn(const std::vector<Row>& rows) {
-  std::vector<std::string> parts;
+std::vector<Row> SearchParts::Learn(const std::vector<Row>& rows) {
+  std::vector<std::pair<std::string, Position>> parts;
+  search_index::Period period;
   for (const Row& row : rows) {
-    if (row.family == RecordFile::kSearchPeople) {
-      parts.push_back("m" + row.key.substr(0, 3));
-    } else if (row.family == RecordFile::kSearchNames) {
-      search_index::Period period;
-      search_index::Periods periods(row.family, row.value);
-      const std::string_view name = std::string_view(row.key).substr(1, row.key.size() - 10);
+    if (row.family != RecordFile::kSearchPeople && row.family != RecordFile::kSearchNames) continue;
+    const std::string_view name = std::string_view(row.key).substr(1, row.key.size() - 10);
+    search_index::Periods periods(row.family, row.value);
+    while (periods.Next(period)) {
+      if (row.family == RecordFile::kSearchPeople) {
+        parts.emplace_back(kMunicipalityPart + row.key.substr(0, 3), period.from);
+        continue;
+      }
       // One text may have been divided in several ways.
-      while (periods.Next(period)) {
-        parts.push_back(PartsKey(row.key[0], 's', name.substr(0, period.first)));
-        if (period.first < name.size()) parts.push_back(PartsKey(row.key[0], 'g', name.substr(period.first)));
+      parts.emplace_back(PartsKey(row.key[0], 's', name.substr(0, period.first)), period.from);
+      if (period.first < name.size()) {
+        parts.emplace_back(PartsKey(row.key[0], 'g', name.substr(period.first)), period.from);
       }
     }
   }
   {
     const std::shared_lock lock(mutex_);
-    std::erase_if(parts, [&](const std::string& key) { return keys_.contains(key); });
+    std::erase_if(parts, [&](const auto& part) {
+      const auto known = firsts_.find(part.first);
+      return known != firsts_.end() && known->second <= part.second;
+    });
   }
-  if (parts.empty()) return parts;
+  std::vector<Row> changed;
+  if (parts.empty()) return changed;
   const std::unique_lock lock(mutex_);
-  for (const std::string& key : parts) Add(key);
-  return parts;
+  for (const auto& [key, first] : parts) {
+    if (Add(key, first)) changed.push_back(RowOf(key, first));
+  }
+  return changed;
 }
 
-std::vector<std::string> SearchParts::Containing(Kind kind, bool of_given, std::string_view text) const {
+std::vector<std::string> SearchParts::Containing(Kind kind, bool of_given, std::string_view text, Position at) const {
   std::vector<std::string> out;
+  const std::string prefix{static_cast<char>(kind), of_given ? 'g' : 's'};
   {
     const std::shared_lock lock(mutex_);
-    const auto texts = texts_.find({static_cast<char>(kind), of_given ? 'g' : 's'});
+    const auto texts = texts_.find(prefix);
     if (texts == texts_.end() || text.empty()) return out;
     const std::string_view all = texts->second;
-    for (std::size_t at = all.find(text); at != all.npos; at = all.find(text, at)) {
-      const std::size_t begin = all.rfind('\0', at) + 1, end = all.find('\0', at);
-      out.emplace_back(all.substr(begin, end - begin));
-      at = end;
+    for (std::size_t found = all.find(text); found != all.npos; found = all.find(text, found)) {
+      const std::size_t begin = all.rfind('\0', found) + 1, end = all.find('\0', found);
+      const std::string part(all.substr(begin, end - begin));
+      if (firsts_.at(prefix + part) <= at) out.push_back(part);
+      found = end;
     }
   }
   std::ranges::sort(out);
   return out;
 }
 
-std::vector<std::uint32_t> SearchParts::Municipalities() const {
+std::vector<std::uint32_t> SearchParts::Municipalities(Position at) const {
+  std::vector<std::uint32_t> out;
   const std::shared_lock lock(mutex_);
-  return {municipalities_.begin(), municipalities_.end()};
+  for (const auto& [number, first] : municipalities_) {
+    if (first <= at) out.push_back(number);
+  }
+  return out;
+}
+
+std::vector<Row> SearchParts::Rows() const {
+  std::vector<Row> out;
+  const std::shared_lock lock(mutex_);
+  for (const auto& [key, first] : firsts_) out.push_back(RowOf(key, first));
+  std::ranges::sort(out, {}, &Row::key);
+  return out;
 }
 
 void SearchWriter::Add(const Version& version, KeySlot subject, bool first) {
@@ -364,7 +422,7 @@ Status SearchWriter::Flush(const Put& put) {
     std::ranges::move(added.versions, std::back_inserter(versions));
     std::vector<Row> rows = search_index::RowsOf(matching_, slot, versions);
     std::erase_if(rows, [&](const Row& row) { return std::ranges::find(before, row) != before.end(); });
-    for (const std::string& key : parts_.Learn(rows)) put(RecordFile::kSearchParts, key, {});
+    for (const Row& row : parts_.Learn(rows)) put(row.family, row.key, row.value);
     for (const Row& row : rows) put(row.family, row.key, row.value);
   }
   added_.clear();
@@ -384,7 +442,12 @@ Status SearchWriter::Build(Store& store, std::size_t buffer_bytes) {
   });
   Status lower = Build(store, KeySlot(0), KeySlot(half), buffer_bytes / 2);
   RETURN_IF_ERROR(upper.get());
-  return lower;
+  RETURN_IF_ERROR(lower);
+  // Which position first had a part is known only now.
+  return store.Ingest(RecordFile::kSearchParts, [&](const auto& add) -> Status {
+    for (const Row& row : parts_.Rows()) RETURN_IF_ERROR(add(row.key, row.value));
+    return {};
+  });
 }
 
 Status SearchWriter::Build(Store& store, KeySlot from, KeySlot until, std::size_t buffer_bytes) {
@@ -396,7 +459,7 @@ Status SearchWriter::Build(Store& store, KeySlot from, KeySlot until, std::size_
     std::ranges::reverse(versions);
     const std::vector<Row> rows = search_index::RowsOf(matching_, subject, versions);
     versions.clear();
-    for (const std::string& key : parts_.Learn(rows)) RETURN_IF_ERROR(load.Add(RecordFile::kSearchParts, key, {}));
+    parts_.Learn(rows);
     for (const Row& row : rows) RETURN_IF_ERROR(load.Add(row.family, row.key, row.value));
     return {};
   };

@@ -3,12 +3,12 @@
 // position it holds, so that searching as of a position reads the same rows as searching now.
 //
 //   family            key                                                       holds, per period
-//   search_names      kind(1) ‖ name ‖ 00 ‖ birth(3) ‖ slot(5)                   sex, municipality, where 氏 ends
+//   search_names      kind(1) ‖ name ‖ 00 ‖ birth(3) ‖ slot(5)                   sex, place, where 氏 ends
 //   search_given      kind(1) ‖ 名 ‖ 00 ‖ municipality(3) ‖ birth(3) ‖ slot(5)    sex
 //   search_people     municipality(3) ‖ birth(3) ‖ slot(5)                       sex, names
 //   search_addresses  municipality(3) ‖ address ‖ 00 ‖ slot(5)                   sex, birth, names
-//   search_parts      kind(1) ‖ 's' or 'g' ‖ 氏 or 名                             nothing
-//                     'm' ‖ municipality(3)                                      nothing
+//   search_parts      kind(1) ‖ 's' or 'g' ‖ 氏 or 名                             (first position)
+//                     'm' ‖ municipality(3)                                      (first position)
 //
 // kind: 't' of a name, 'k' of a reading. Names, readings and addresses are folded (projections/matching.h).
 // Bytes and a worked example: README.md, *Search index*.
@@ -17,10 +17,8 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <shared_mutex>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "projections/matching.h"
 #include "projections/record_file.h"
@@ -37,6 +35,8 @@ std::uint32_t BirthNumber(LenientDate birth);
 std::uint32_t MunicipalityNumber(std::string_view code);
 void AppendU24(std::string& out, std::uint32_t value);
 
+inline constexpr std::size_t kAddressHeadBytes = 9;
+
 // One name of a person, as rows hold it. Borrows.
 struct HeldName {
   Kind kind;
@@ -51,10 +51,13 @@ struct Period {
   v1::Sex sex = v1::SEX_UNSPECIFIED;
   // Whether a version of that period is the one that holds, whatever the day.
   bool sole = false;
+  // From its own position on the version there holds, to the period's end; none: not known.
+  std::optional<Position> newest;
   // Those that the family's key does not have; 0 elsewhere.
   std::uint32_t municipality = 0;
   std::uint32_t birth = 0;
   std::size_t first = 0;
+  std::string_view address_head;  // the beginning of the folded address, at most kAddressHeadBytes
   std::vector<HeldName> names;
 };
 
@@ -89,19 +92,23 @@ class SearchParts {
  public:
   // What the store holds.
   Status Load(const Store& store);
-  // Of the parts of `rows`' names those that are new, as keys of search_parts; from then on they are there.
-  std::vector<std::string> Learn(const std::vector<search_index::Row>& rows);
-  // Those that contain `text`, in the order of bytes.
-  std::vector<std::string> Containing(search_index::Kind kind, bool of_given, std::string_view text) const;
-  std::vector<std::uint32_t> Municipalities() const;
+  // Takes the parts of `rows`' names. Returns the rows of search_parts that change by it.
+  std::vector<search_index::Row> Learn(const std::vector<search_index::Row>& rows);
+  // Those known at `at` that contain `text`, in the order of bytes.
+  std::vector<std::string> Containing(search_index::Kind kind, bool of_given, std::string_view text,
+                                      Position at) const;
+  std::vector<std::uint32_t> Municipalities(Position at) const;
+  // All rows of search_parts, sorted.
+  std::vector<search_index::Row> Rows() const;
 
  private:
-  void Add(std::string_view key);
+  // Whether it is new, or known from an earlier position than before.
+  bool Add(std::string_view key, Position first);
 
   mutable std::shared_mutex mutex_;
-  std::unordered_set<std::string> keys_;
+  std::unordered_map<std::string, Position> firsts_;  // of each key the position that first had it
   std::map<std::string, std::string> texts_;  // by the first two bytes of the key: 00 ‖ text ‖ 00 ‖ text … 00
-  std::set<std::uint32_t> municipalities_;
+  std::map<std::uint32_t, Position> municipalities_;
 };
 
 // Keeps the rows up to date. Belongs to the thread that applies.

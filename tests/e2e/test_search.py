@@ -1,6 +1,7 @@
 """What `daicho search` answers: in whatever writing an official types, now and as of a position, page by page;
 what it refuses; and that every search is an event before its answer is shown."""
 
+import concurrent.futures
 import json
 import sys
 import unittest
@@ -30,7 +31,8 @@ class Search(unittest.TestCase):
                  person(4, MAEBASHI, "髙橋 花江", "たかはし はなえ", "1988-02-01", "大手町二丁目３番４号"),
                  person(5, MAEBASHI, "髙橋 花代", "たかはし はなよ", "1988-02-02", "大手町二丁目３番４号"),
                  person(6, MAEBASHI, "グエン　ヴァン", "ぐえん　ゔぁん", "1990-01-01", "大手町二丁目３番４号",
-                        latin_name="NGUYEN VAN ANH", alias={"name": "田中 花", "kana": "たなか はな"})]
+                        latin_name="NGUYEN VAN ANH", alias={"name": "田中 花", "kana": "たなか はな"}),
+                 person(7, MAEBASHI, "渡\U00028622 次子", "わたなべ つぎこ", "1977-07-07", "大手町二丁目３番４号")]
         cls.born = cls.send(MAEBASHI, 1, first)
         changed = person(1, MAEBASHI, "山﨑 花子", "やまざき はなこ", "1988-02-29", "元総社町１番地",
                          former_name={"name": "渡邊󠄀 花子", "kana": "わたなべ はなこ"})
@@ -110,6 +112,28 @@ class Search(unittest.TestCase):
     def test_it_explains_itself(self):
         done = self.ask("--kana", "たかはし はなえ", "--birth", "1988-02-01", "--explain")
         self.assertEqual(json.loads(done.err)["family"], "search_names(kana)")
+
+    def test_an_operators_own_map_takes_over_while_searches_go_on(self):
+        how = ("--name", "渡辺次子", "--birth", "1977")
+        self.nobody(*how)
+        shipped = daicho("matching", "show", "--home", self.node.home).out
+        table = self.directory / "substitutes.csv"
+        table.write_text("UCS,代替UCS\nU+28622,U+8FBA\n")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            switch = pool.submit(daicho, "matching", "set", "--home", self.node.home, "--substitutes", table)
+            while not switch.done():
+                self.assertEqual(self.found("--name", "水木", "--birth", "1950"), [3])
+            self.assertEqual(self.found(*how), [7])
+            self.assertEqual(daicho("matching", "show", "--home", self.node.home).out, switch.result().out)
+        self.node.stop()
+        self.node.start()
+        self.assertEqual(self.found(*how), [7])
+        table.write_text("UCS,代替UCS\nU+28622,nowhere\n")
+        wrong = daicho("matching", "set", "--home", self.node.home, "--substitutes", table, status=2)
+        self.assertIn("substitutes.csv:2", wrong.err)
+        daicho("matching", "reset", "--home", self.node.home)
+        self.assertEqual(daicho("matching", "show", "--home", self.node.home).out, shipped)
+        self.nobody(*how)
 
     def test_every_search_is_an_event_and_a_wrong_one_is_not(self):
         before = self.node.status()["size"]
