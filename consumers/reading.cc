@@ -150,9 +150,9 @@ Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadR
 }
 
 Result<Reading::Found> Reading::Find(const Projector& projector, const v1::ReadRequest& request,
-                                     const v1::SearchRule& rule, Position at, Date on,
+                                     std::uint32_t results_max, Position at, Date on,
                                      v1::RefusalReason& refusal) const {
-  const std::uint32_t limit = request.limit() == 0 ? rule.results_max() : std::min(request.limit(), rule.results_max());
+  const std::uint32_t limit = request.limit() == 0 ? results_max : std::min(request.limit(), results_max);
   ASSIGN_OR_RETURN(const SearchPage page, projector.search().Find(request.condition(), at, on, limit,
                                                                   {request.led_by(), request.skip()}));
   if (page.too_broad) {
@@ -229,7 +229,9 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
       found = known;
     } else if (search) {
       event.set_matching(projector->search().matching().id());
-      found = Find(*projector, request, *rule, at, *on, refusal);
+      const std::uint32_t whatever = registry.policy()->rules.search_results_max();
+      const std::uint32_t results_max = whatever == 0 ? rule->results_max() : std::min(whatever, rule->results_max());
+      found = Find(*projector, request, results_max, at, *on, refusal);
       event.set_refusal(refusal);
     } else {
       found = Evaluate(projector->file(), request, at, *on);

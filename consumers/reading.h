@@ -47,7 +47,7 @@ class Reading {
   Result<OperatorState> Admit(const v1::ReadRequest& request, const std::string& bytes,
                               const std::string& signature, v1::RefusalReason& refusal);
   Result<Found> Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at, Date on) const;
-  Result<Found> Find(const Projector& projector, const v1::ReadRequest& request, const v1::SearchRule& rule,
+  Result<Found> Find(const Projector& projector, const v1::ReadRequest& request, std::uint32_t results_max,
                      Position at, Date on, v1::RefusalReason& refusal) const;
 
   ReadingOptions options_;
