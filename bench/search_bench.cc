@@ -24,6 +24,7 @@
 #include "bench/search_live.h"
 #include "bench/search_measure.h"
 #include "bench/search_node.h"
+#include "events/clock.h"
 
 namespace daicho::search_bench {
 namespace {
@@ -32,6 +33,7 @@ constexpr std::size_t kQuestions = 5'000;   // of each shape
 constexpr std::size_t kDrawnFrom = 60'000;  // residents: a shape does not fit everybody
 constexpr int kRounds = 3;
 constexpr std::size_t kUpdates = 3'000;
+constexpr std::size_t kEverybody = 1'000'000;
 
 // The tables that bench/search loads into PostgreSQL; names are folded as the index folds them.
 class Tables {
@@ -191,11 +193,35 @@ Status Compare(const std::string& work, const std::string& data, const std::stri
   return server.Wait();
 }
 
+// Conditions that very many meet, all of whom are asked for: how soon a search gives up.
+Status MeasureTooBroad(const OpenedHome& home) {
+  Measured measured;
+  for (const char* name : {"子", "藤", "田", "山", "木"}) {
+    for (const char* kana : {"あ", "い", "か", "し", "た"}) {
+      v1::SearchCondition condition;
+      condition.set_name(name);
+      condition.set_kana(kana);
+      condition.set_name_match(v1::NAME_MATCH_INFIX);
+      const auto begun = std::chrono::steady_clock::now();
+      ASSIGN_OR_RETURN(const SearchPage page,
+                       home.projector().search().Find(condition, home.now(), JapanDate(SystemClock().Now()), kEverybody, {}));
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+      if (!page.too_broad) continue;
+      measured.micros.push_back(seconds * 1e6);
+      measured.seconds += seconds;
+    }
+  }
+  if (measured.micros.empty()) return Internal("no condition was too broad");
+  Report("inside", "stage=too-broad", measured);
+  return {};
+}
+
 Status MeasureInside(const std::string& work, const std::string& data) {
   ASSIGN_OR_RETURN(const auto home, OpenedHome::Open(work, KeyStore::Mode::kRead));
   ASSIGN_OR_RETURN(const Questions questions, ReadQuestions(data));
   Inside inside(*home);
-  return MeasureInTurn({{"inside", &inside}}, questions);
+  RETURN_IF_ERROR(MeasureInTurn({{"inside", &inside}}, questions));
+  return MeasureTooBroad(*home);
 }
 
 Status Update(const std::string& data, const std::string& conninfo, std::uint64_t persons) {

@@ -23,6 +23,7 @@ class OpenedHome {
   KeyHolder& holder() { return *holder_; }
   KeyStore& keys() { return *keys_; }
   Projector& projector() { return *projector_; }
+  const Projector& projector() const { return *projector_; }
   // The newest position that is applied.
   Position now() const { return Position(projector_->position().value() - 1); }
 

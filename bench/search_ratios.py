@@ -56,6 +56,8 @@ def main(results, asof):
           f" p99 {float(node['p99_us']) / 1000:.1f} ms")
     verdict("p99 while changes are applied : quiet, in process",
             float(stages["inside", "applying"]["p99_us"]) / float(stages["inside", "quiet"]["p99_us"]), "<=", 2)
+    broad = stages["inside", "too-broad"]
+    verdict("ms until a search that would cost too much says so, the longest", float(broad["max_us"]) / 1000, "<=", 100)
     median = {}
     for benchmark in json.load(open(asof))["benchmarks"]:
         if benchmark["aggregate_name"] == "median":

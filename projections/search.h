@@ -38,7 +38,7 @@ struct SearchPage {
 class Search {
  public:
   // What one search may cost, in index entries; a record counts as kRecordCost of them.
-  static constexpr std::uint64_t kCostMax = 1u << 16;
+  static constexpr std::uint64_t kCostMax = 1u << 15;
   static constexpr std::uint64_t kRecordCost = 16;
 
   // All borrowed, and kept up to date by a Projector.
