@@ -302,6 +302,37 @@ class SearchTest : public ::testing::Test {
   TimeMicros admitted_at_ = StartOfDay({2020, 1, 1});
 };
 
+// The worked example of projections/README.md.
+TEST(SearchIndex, TheRowsOfOneWhoMovedAreThoseOfTheReadme) {
+  Version born{Position(36), {}, StartOfDay({2026, 11, 24}), v1::EFFECT_ENTERED, "102016", Sequence(1), {}};
+  v1::UpdateNotice& notice = born.notice;
+  notice.set_update_number(1);
+  notice.set_changed_on("2026-11-20");
+  v1::ResidentRecord& record = *notice.mutable_record();
+  record.set_name("渡邊󠄀 花子");
+  record.set_kana("わたなべ はなこ");
+  record.set_birth("1988-02-29");
+  record.set_sex(v1::SEX_FEMALE);
+  record.mutable_address()->set_municipality("102016");
+  record.mutable_address()->set_text("大手町一丁目１番１号");
+  Version moved = born;
+  moved.position = Position(41);
+  moved.notice.set_update_number(2);
+  moved.notice.mutable_record()->mutable_address()->set_text("元総社町１番地");
+  std::string rows;
+  for (const search_index::Row& row : search_index::RowsOf(*Matching::Shipped(), KeySlot(0), {born, moved})) {
+    rows += RecordFile::Families()[row.family] + " " + ToHex(row.key) + " -> " + ToHex(row.value) + "\n";
+  }
+  EXPECT_EQ(rows,
+            "search_names 6bcf9faab8afaa93000f885d0000000000 -> 29000106018e800409e58583e7b78fe7a4be24050106018e800409e5a4a7e6898be794ba\n"
+            "search_names 74e6b8a1e8bebae88ab1e5ad90000f885d0000000000 -> 29000106018e800609e58583e7b78fe7a4be24050106018e800609e5a4a7e6898be794ba\n"
+            "search_given 6bafaa9300018e800f885d0000000000 -> 24000606\n"
+            "search_given 74e88ab1e5ad9000018e800f885d0000000000 -> 24000606\n"
+            "search_people 018e800f885d0000000000 -> 240006061974060ce6b8a1e8bebae88ab1e5ad906b0407cf9faab8afaa93\n"
+            "search_addresses 018e80e58583e7b78fe7a4bee794ba312d000000000000 -> 290001060f885d1974060ce6b8a1e8bebae88ab1e5ad906b0407cf9faab8afaa93\n"
+            "search_addresses 018e80e5a4a7e6898be794ba312d312d312d000000000000 -> 240501060f885d1974060ce6b8a1e8bebae88ab1e5ad906b0407cf9faab8afaa93\n");
+}
+
 TEST_F(SearchTest, FindsWhomAScanOfEveryRecordFindsAsOfAnyPosition) {
   Live(1'500);
   std::map<std::string, int> led;
