@@ -254,7 +254,12 @@ class Prefecture {
   // --- keys
 
   // What the sequencer's node holds; a new key is put first.
-  LedgerKeys& held() { return held_; }
+  const LedgerKeys& held() const { return held_; }
+  // The sequencer may be reading them.
+  void ChangeHeld(const std::function<void(LedgerKeys&)>& change) {
+    const std::lock_guard lock(held_mutex_);
+    change(held_);
+  }
   SigningKey& KeyOf(const std::string& issuer) { return keys_of_[issuer]; }
   Registry RegistryNow() {
     LedgerReplay replay = NewReplay();
@@ -284,12 +289,12 @@ class Prefecture {
                           Change(use, holder, v1::KEY_ACTION_REVOKE).SerializeAsString());
   }
   void RotateIntake() {
-    held_.intake.insert(held_.intake.begin(), HpkeKeyPair::Generate());
+    ChangeHeld([](LedgerKeys& held) { held.intake.insert(held.intake.begin(), HpkeKeyPair::Generate()); });
     EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_INTAKE, "", held_.intake.front().public_key)}).outcome(),
               v1::OUTCOME_ADMITTED);
   }
   void RotateSequencerKey(const SigningKey& to = SigningKey::Generate()) {
-    held_.receipts.insert(held_.receipts.begin(), to);
+    ChangeHeld([&](LedgerKeys& held) { held.receipts.insert(held.receipts.begin(), to); });
     EXPECT_EQ(Submit(Registrar(), {Give(v1::KEY_USE_SEQUENCER, "", held_.receipts.front().public_key())}).outcome(),
               v1::OUTCOME_ADMITTED);
   }
@@ -302,7 +307,10 @@ class Prefecture {
     o.prefecture = kNumber;
     o.ledger = ledger_id_;
     o.registrar_public_key = registrar_key_.public_key();
-    o.ledger_keys = [this]() -> Result<LedgerKeys> { return held_; };
+    o.ledger_keys = [this]() -> Result<LedgerKeys> {
+      const std::lock_guard lock(held_mutex_);
+      return held_;
+    };
     o.state_dir = Path("state");
     o.log = sequencer_log_ != nullptr ? sequencer_log_ : log_.get();
     o.keys = &keys;
@@ -524,6 +532,7 @@ class Prefecture {
   const SigningKey registrar_key_ = SigningKey::Generate();
   const SigningKey receipt_key_ = SigningKey::Generate();
   const HpkeKeyPair intake_ = HpkeKeyPair::Generate();
+  std::mutex held_mutex_;
   LedgerKeys held_{{receipt_key_}, {intake_}};
   SimulatedClock clock_{ParseTimestamp("2026-11-24T10:00:00+09:00").value()};
   std::map<std::string, SigningKey> keys_of_;

@@ -505,7 +505,7 @@ TEST_P(SequencerTest, WhatIsSealedToADestroyedKeyIsRefusedAndSealedAgain) {
   EXPECT_FALSE(*P().sequencer().IntakeDrained(old.intake));
   while (!*P().sequencer().IntakeDrained(newest)) {
   }
-  P().held().intake.pop_back();
+  P().ChangeHeld([](LedgerKeys& held) { held.intake.pop_back(); });
   ASSERT_TRUE(P().sequencer().ReloadKeys().ok());
   EXPECT_EQ(ErrorsOf(P().Answer(kTakasaki, old.Seal())), "0 body sealed");
   EXPECT_EQ(P().Notify(kMaebashi, {AddressChange(kHanako, 2, kMaebashi)}).outcome(), OUTCOME_ADMITTED);
