@@ -46,7 +46,7 @@ Status PutSearch(const Arguments& a, v1::ReadRequest& request) {
     return Invalid("--municipality: 検査数字が一致しません");
   }
   condition.set_municipality(a.municipality);
-  condition.set_name_match(kMatches.at(a.match));
+  if (!a.name.empty() || !a.kana.empty()) condition.set_name_match(kMatches.at(a.match));
   condition.set_former(a.former);
   request.set_limit(a.limit);
   if (a.after.empty()) return {};
