@@ -6,7 +6,6 @@
 #include <rocksdb/file_system.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
@@ -36,17 +35,6 @@ struct StoreKeys {
   }
 };
 
-// RocksDB hands objects from thread to thread through locks that ThreadSanitizer does not see: its library is not
-// built for it. This shows that they were made before they were used.
-class Made {
- public:
-  Made() { made_.store(true, std::memory_order_release); }
-  void Before() const { CHECK(made_.load(std::memory_order_acquire)); }
-
- private:
-  std::atomic<bool> made_{false};
-};
-
 class FileStream : public rocksdb::BlockAccessCipherStream {
  public:
   FileStream(std::shared_ptr<const StoreKeys> keys, const CounterBlock& counter)
@@ -54,7 +42,6 @@ class FileStream : public rocksdb::BlockAccessCipherStream {
 
   size_t BlockSize() override { return sizeof(CounterBlock); }
   rocksdb::Status Encrypt(uint64_t offset, char* data, size_t size) override {
-    made_.Before();
     CtrXor(keys_->cipher, counter_, offset, data, size);
     return rocksdb::Status::OK();
   }
@@ -76,7 +63,6 @@ class FileStream : public rocksdb::BlockAccessCipherStream {
   const std::shared_ptr<const StoreKeys>
       keys_;  // a file may outlive the environment that opened it
   const CounterBlock counter_;
-  const Made made_;  // last
 };
 
 // What stands at the beginning of a file.
@@ -102,7 +88,6 @@ class FileCipher : public rocksdb::EncryptionProvider {
 
   rocksdb::Status CreateNewPrefix(const std::string&, char* prefix, size_t size) const override {
     if (size < kPrefix) return rocksdb::Status::InvalidArgument("prefix too short");
-    made_.Before();
     std::string head(kMagic);
     head.append(View(RandomArray<sizeof(CounterBlock)>()));
     head.append(View(HmacSha256(keys_->check, head)));
@@ -118,7 +103,6 @@ class FileCipher : public rocksdb::EncryptionProvider {
   rocksdb::Status CreateCipherStream(
       const std::string& name, const rocksdb::EnvOptions&, rocksdb::Slice& prefix,
       std::unique_ptr<rocksdb::BlockAccessCipherStream>* out) override {
-    made_.Before();
     const std::string_view bytes(prefix.data(), prefix.size());
     CounterBlock counter{};
     switch (Judge(bytes, keys_.get())) {
@@ -136,7 +120,6 @@ class FileCipher : public rocksdb::EncryptionProvider {
 
  private:
   const std::shared_ptr<const StoreKeys> keys_;
-  const Made made_;  // last
 };
 
 // RocksDB reopens a bulk-loaded file to sync it, and its encrypted file system then writes a second
