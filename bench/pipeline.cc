@@ -4,7 +4,8 @@
 //   gateway     notice files → signed, sealed submissions in the inboxes          (one thread)
 //   admission   inboxes → ledger: decode, verify, judge, seal, append             against raw-append
 //   raw-append  the ledger's own records, 10,000 per atomic append, nothing else
-//   rebuild     ledger → record file, every entry verified                        against raw-read
+//   rebuild-records  ledger → record file without the search index, every entry verified   against raw-read
+//   rebuild     … with the search index
 //   raw-read    the ledger's records read and dropped
 //
 // pipeline --log local:DIR|kafka://HOST:PORT --notices DIR --work DIR [--dump FILE] [--per-submission N]
@@ -91,7 +92,8 @@ class Pipeline {
     RETURN_IF_ERROR(Admit());
     RETURN_IF_ERROR(AppendRaw());
     RETURN_IF_ERROR(ReadRaw());
-    return Rebuild();
+    RETURN_IF_ERROR(Rebuild("rebuild-records", nullptr));
+    return Rebuild("rebuild", Matching::Shipped());
   }
 
  private:
@@ -286,16 +288,17 @@ class Pipeline {
     return {};
   }
 
-  Status Rebuild() {
+  // `matching` null: without the search index.
+  Status Rebuild(const char* stage, std::shared_ptr<const Matching> matching) {
     ResetPeakMemory();
     ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
     ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead, holder.get()));
     ProjectorOptions options;
-    options.matching = Matching::Shipped();
+    options.matching = std::move(matching);
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.root;
-    options.dir = work_ + "/rebuilt";
+    options.dir = work_ + "/" + stage;
     options.log = log_.get();
     options.keys = keys.get();
     const Stopwatch watch;
@@ -303,7 +306,7 @@ class Pipeline {
     ASSIGN_OR_RETURN(auto projector, Projector::Open(std::move(options)));
     RETURN_IF_ERROR(projector->CatchUp());
     RETURN_IF_ERROR(projector->store().Flush());
-    Report("rebuild", projector->position().value(), watch.Seconds(), CpuSeconds() - cpu);
+    Report(stage, projector->position().value(), watch.Seconds(), CpuSeconds() - cpu);
     ASSIGN_OR_RETURN(const Digest digest, projector->file().ContentDigest());
     fmt::print("RESULT digest={} record_file_mib={}\n", ToHex(View(digest)),
                projector->store().SizeBytes() >> 20);

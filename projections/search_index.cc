@@ -256,9 +256,11 @@ std::vector<Row> RowsOf(const Matching& matching, KeySlot subject, const std::ve
       joined.push_back(std::move(piece));
     }
   }
-  std::ranges::stable_sort(joined, [](const Piece& a, const Piece& b) {
+  const auto latest_first = [](const Piece& a, const Piece& b) {
     return std::tie(a.family, a.key, b.from) < std::tie(b.family, b.key, a.from);
-  });
+  };
+  // Mostly each key has one period, and they are in order.
+  if (!std::ranges::is_sorted(joined, latest_first)) std::ranges::stable_sort(joined, latest_first);
   std::vector<Row> rows;
   for (Piece& piece : joined) {
     if (rows.empty() || rows.back().family != piece.family || rows.back().key != piece.key) {
@@ -288,12 +290,6 @@ Row RowOf(const std::string& part, Position first) {
   std::string value;
   AppendU64(value, first.value());
   return {RecordFile::kSearchParts, part, std::move(value)};
-}
-
-std::string PartsKey(char kind, char place, std::string_view text) {
-  std::string key{kind, place};
-  key += text;
-  return key;
 }
 
 }  // namespace
@@ -333,30 +329,31 @@ bool SearchParts::Add(std::string_view key, Position first) {
 }
 
 std::vector<Row> SearchParts::Learn(const std::vector<Row>& rows) {
-  std::vector<std::pair<std::string, Position>> parts;
-  search_index::Period period;
-  for (const Row& row : rows) {
-    if (row.family != RecordFile::kSearchPeople && row.family != RecordFile::kSearchNames) continue;
-    const std::string_view name = std::string_view(row.key).substr(1, row.key.size() - 10);
-    search_index::Periods periods(row.family, row.value);
-    while (periods.Next(period)) {
-      if (row.family == RecordFile::kSearchPeople) {
-        parts.emplace_back(kMunicipalityPart + row.key.substr(0, 3), period.from);
-        continue;
-      }
-      // One text may have been divided in several ways.
-      parts.emplace_back(PartsKey(row.key[0], 's', name.substr(0, period.first)), period.from);
-      if (period.first < name.size()) {
-        parts.emplace_back(PartsKey(row.key[0], 'g', name.substr(period.first)), period.from);
-      }
-    }
-  }
+  std::vector<std::pair<std::string, Position>> parts;  // new, or from an earlier position
   {
     const std::shared_lock lock(mutex_);
-    std::erase_if(parts, [&](const auto& part) {
-      const auto known = firsts_.find(part.first);
-      return known != firsts_.end() && known->second <= part.second;
-    });
+    std::string key;
+    const auto look_up = [&](std::initializer_list<char> kind, std::string_view text, Position from) {
+      key.assign(kind);
+      key.append(text);
+      const auto known = firsts_.find(key);
+      if (known == firsts_.end() || known->second > from) parts.emplace_back(key, from);
+    };
+    search_index::Period period;
+    for (const Row& row : rows) {
+      if (row.family != RecordFile::kSearchPeople && row.family != RecordFile::kSearchNames) continue;
+      const std::string_view name = std::string_view(row.key).substr(1, row.key.size() - 10);
+      search_index::Periods periods(row.family, row.value);
+      while (periods.Next(period)) {
+        if (row.family == RecordFile::kSearchPeople) {
+          look_up({kMunicipalityPart}, std::string_view(row.key).substr(0, 3), period.from);
+          continue;
+        }
+        // One text may have been divided in several ways.
+        look_up({row.key[0], 's'}, name.substr(0, period.first), period.from);
+        if (period.first < name.size()) look_up({row.key[0], 'g'}, name.substr(period.first), period.from);
+      }
+    }
   }
   std::vector<Row> changed;
   if (parts.empty()) return changed;
