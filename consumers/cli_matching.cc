@@ -1,8 +1,6 @@
 // daicho matching: which 異体字 a search takes for one another.
 #include <fmt/format.h>
 
-#include <iostream>
-
 #include "consumers/cli.h"
 #include "consumers/matching_files.h"
 

@@ -69,6 +69,8 @@ Result<LedgerKeys> HeldLedgerKeys(const Home& home);
 // A private key of the home, by its file's name: the ledger's own are receipts (the sequencer's) and intake, those of
 // the roles that issue events registrar, records and retention.
 enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kRetention };
+inline constexpr std::array kHomeKeys = {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
+                                         HomeKey::kRetention};
 inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar, HomeKey::kRecords, HomeKey::kRetention};
 std::string_view NameOf(HomeKey key);
 // Requires: one of kRoleKeys.

@@ -1,6 +1,5 @@
 #include "consumers/matching_files.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "ledger/files.h"

@@ -240,8 +240,7 @@ struct Node::Impl {
   Status TendKeys() {
     const std::lock_guard lock(keys_mutex);
     if (projector != nullptr) {
-      for (const HomeKey key : {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
-                                HomeKey::kRetention}) {
+      for (const HomeKey key : kHomeKeys) {
         if (!FileExists(NextKeyPath(home, key))) continue;
         const auto current = projector->get()->registry().CurrentKey(UseOf(key), HolderOf(key));
         if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, key, current->key));
@@ -385,8 +384,7 @@ node::Response Node::Answer(const node::Request& request) {
       return Answered(Administer(static_cast<v1::EventKind>(request.administer().kind()),
                                  request.administer().payload()));
     case node::Request::kRotateKey:
-      for (const HomeKey key : {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
-                                HomeKey::kRetention}) {
+      for (const HomeKey key : kHomeKeys) {
         if (request.rotate_key().key() != NameOf(key)) continue;
         return Answered(RotateKey(key, request.rotate_key().reason(), request.rotate_key().token()));
       }

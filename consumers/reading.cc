@@ -84,13 +84,13 @@ std::string VersionJson(const Version& version) {
   return out.dump();
 }
 
-Result<OperatorState> Reading::Admit(const v1::ReadRequest& request, const std::string& bytes,
+Result<OperatorState> Reading::Admit(const Registry& registry, const v1::ReadRequest& request, const std::string& bytes,
                                      const std::string& signature, v1::RefusalReason& refusal) {
   const auto refuse = [&](v1::RefusalReason reason, std::string message) -> Result<OperatorState> {
     refusal = reason;
     return Denied(std::move(message));
   };
-  auto found = options_.projector()->registry().FindOperator(request.operator_id());
+  auto found = registry.FindOperator(request.operator_id());
   if (!found.ok()) return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: not registered");
   const TimeMicros now = options_.clock->Now();
   if (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until) {
@@ -198,12 +198,13 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
   event.set_operator_request(bytes);
 
   v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;
-  auto admitted = Admit(request, bytes, signature, refusal);
+  const std::shared_ptr<const Projector> projector = options_.projector();
+  const Registry registry = projector->registry();
+  auto admitted = Admit(registry, request, bytes, signature, refusal);
   event.set_refusal(refusal);
   Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();
   if (admitted.ok()) {
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
-    const std::shared_ptr<const Projector> projector = options_.projector();
     const std::uint64_t applied = projector->position().value();
     Position at(applied == 0 ? 0 : applied - 1);
     Status known;
@@ -219,7 +220,6 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
     if (!on) on = JapanDate(options_.clock->Now());
     event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
-    const Registry registry = projector->registry();
     const v1::SearchRule* rule = registry.policy() == nullptr ? nullptr : FindRule(registry.policy()->rules, request.duty());
     const Status narrow = search ? CheckBreadth(condition, rule) : Status();
     if (!narrow.ok()) {

@@ -44,7 +44,7 @@ class Reading {
 
  private:
   struct Found;
-  Result<OperatorState> Admit(const v1::ReadRequest& request, const std::string& bytes,
+  Result<OperatorState> Admit(const Registry& registry, const v1::ReadRequest& request, const std::string& bytes,
                               const std::string& signature, v1::RefusalReason& refusal);
   Result<Found> Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at, Date on) const;
   Result<Found> Find(const Projector& projector, const v1::ReadRequest& request, std::uint32_t results_max,

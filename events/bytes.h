@@ -42,7 +42,10 @@ inline void AppendU64(std::string& out, std::uint64_t value) {
 inline void AppendU32(std::string& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
-// Requires: at least 8 (4) bytes.
+inline void AppendU24(std::string& out, std::uint32_t value) {
+  for (int shift = 16; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+}
+// Requires: at least 8 (4, 3) bytes.
 inline std::uint64_t ReadU64(std::string_view in) {
   std::uint64_t value = 0;
   for (int i = 0; i < 8; ++i) value = value << 8 | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
@@ -51,6 +54,12 @@ inline std::uint64_t ReadU64(std::string_view in) {
 inline std::uint32_t ReadU32(std::string_view in) {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
+  return value;
+}
+
+inline std::uint32_t ReadU24(std::string_view in) {
+  std::uint32_t value = 0;
+  for (int i = 0; i < 3; ++i) value = value << 8 | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
   return value;
 }
 

@@ -178,6 +178,9 @@ bool IsAfter(LenientDate date, Date day) {
 
 namespace {
 
+// The longest writing of a date is far shorter; nothing longer is worth a copy.
+constexpr std::size_t kInputBytesMax = 200;
+
 struct Era {
   std::string_view name;
   char letter;
@@ -282,8 +285,6 @@ Result<Date> ParseEraDate(std::string_view text, const Era& era) {
 }  // namespace
 
 Result<Date> ParsePersonDate(std::string_view input) {
-  // The longest writing of a date is far shorter; nothing longer is worth a copy.
-  constexpr std::size_t kInputBytesMax = 200;
   if (input.size() > kInputBytesMax) return Invalid("日付として読めません");
   const std::string simple = Simplify(input);
   std::string_view text = simple;
@@ -356,7 +357,6 @@ Result<LenientDate> ParseLenientEraDate(std::string_view text, const Era& era) {
 }  // namespace
 
 Result<LenientDate> ParsePersonLenientDate(std::string_view input) {
-  constexpr std::size_t kInputBytesMax = 200;
   if (input.size() > kInputBytesMax) return Invalid("生年月日として読めません");
   const std::string simple = Simplify(input);
   std::string_view text = simple;

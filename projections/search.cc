@@ -8,7 +8,6 @@
 namespace daicho {
 namespace {
 
-using search_index::AppendU24;
 using search_index::BirthNumber;
 using search_index::HeldName;
 using search_index::Kind;
@@ -172,18 +171,22 @@ Range Prefix(std::string begin) {
   return {std::move(begin), std::move(end)};
 }
 
-// Rows of one 名, `lead`, of the municipality and the births that are asked for, if they are.
-void AppendGivenRanges(const Query& query, const std::string& lead, std::vector<Range>& out) {
-  if (query.municipalities.size() != 1) return out.push_back(Prefix(lead));
-  std::string place = lead;
-  AppendU24(place, query.municipalities[0]);
-  if (query.births.empty()) return out.push_back(Prefix(place));
+// Rows behind `lead` whose birth, which follows, is asked for; all, if none is.
+void AppendBirthRanges(const Query& query, const std::string& lead, std::vector<Range>& out) {
+  if (query.births.empty()) return out.push_back(Prefix(lead));
   for (const Span& span : query.births) {
-    std::string begin = place, last = place;
+    std::string begin = lead, last = lead;
     AppendU24(begin, span.first);
     AppendU24(last, span.last);
     out.push_back({std::move(begin), AfterPrefix(std::move(last))});
   }
+}
+
+// Rows of one 名, `lead`, of the municipality and the births that are asked for, if they are.
+void AppendGivenRanges(const Query& query, std::string lead, std::vector<Range>& out) {
+  if (query.municipalities.size() != 1) return out.push_back(Prefix(std::move(lead)));
+  AppendU24(lead, query.municipalities[0]);
+  AppendBirthRanges(query, lead, out);
 }
 
 // By the beginning of a name, by all of it, or by a piece.
@@ -234,13 +237,7 @@ Plan PeoplePlan(const Query& query, const SearchParts& parts, Position at) {
   for (const std::uint32_t municipality : MunicipalitiesOf(query, parts, at)) {
     std::string lead;
     AppendU24(lead, municipality);
-    if (query.births.empty()) out.ranges.push_back(Prefix(lead));
-    for (const Span& span : query.births) {
-      std::string begin = lead, last = lead;
-      AppendU24(begin, span.first);
-      AppendU24(last, span.last);
-      out.ranges.push_back({std::move(begin), AfterPrefix(std::move(last))});
-    }
+    AppendBirthRanges(query, lead, out.ranges);
   }
   return out;
 }
@@ -379,12 +376,6 @@ class Finding {
     std::uint64_t slot = 0;
     for (const char byte : key.substr(key.size() - 5)) slot = slot << 8 | static_cast<std::uint8_t>(byte);
     return KeySlot(slot);
-  }
-
-  static std::uint32_t ReadU24(std::string_view in) {
-    std::uint32_t out = 0;
-    for (const char byte : in.substr(0, 3)) out = out << 8 | static_cast<std::uint8_t>(byte);
-    return out;
   }
 
   struct Candidate {

@@ -35,8 +35,7 @@ bool TakeVarint(std::string_view& in, std::uint64_t& out) {
 
 bool TakeU24(std::string_view& in, std::uint32_t& out) {
   if (in.size() < 3) return false;
-  out = 0;
-  for (const char byte : in.substr(0, 3)) out = out << 8 | static_cast<std::uint8_t>(byte);
+  out = ReadU24(in);
   in.remove_prefix(3);
   return true;
 }
@@ -190,10 +189,6 @@ std::uint32_t MunicipalityNumber(std::string_view code) {
   return error == std::errc() && end == code.data() + code.size() && out < 1U << 24 ? out : 0;
 }
 
-void AppendU24(std::string& out, std::uint32_t value) {
-  for (int shift = 16; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
-}
-
 bool Periods::Next(Period& out) {
   if (rest_.empty() || !ok_) return false;
   ok_ = false;
@@ -301,26 +296,22 @@ Status SearchParts::Load(const Store& store) {
   municipalities_.clear();
   auto it = store.NewIterator(RecordFile::kSearchParts);
   for (it.SeekToFirst(); it.Valid(); it.Next()) {
-    if (it.key().size() < 2 || it.value().size() != 8) return Corrupt("search parts: a row cannot be decoded");
+    const std::size_t least = it.key().starts_with(kMunicipalityPart) ? 4 : 2;
+    if (it.key().size() < least || it.value().size() != 8) return Corrupt("search parts: a row cannot be decoded");
     Add(it.key(), Position(ReadU64(it.value())));
   }
   return it.status();
 }
 
 bool SearchParts::Add(std::string_view key, Position first) {
-  if (key.front() == kMunicipalityPart) {
-    std::uint32_t number = 0;
-    for (const char byte : key.substr(1)) number = number << 8 | static_cast<std::uint8_t>(byte);
-    const auto place = municipalities_.emplace(number, first).first;
-    place->second = std::min(place->second, first);
-  }
   const auto [known, is_new] = firsts_.emplace(key, first);
-  if (!is_new) {
-    if (known->second <= first) return false;
-    known->second = first;
+  if (!is_new && known->second <= first) return false;
+  known->second = first;
+  if (key.front() == kMunicipalityPart) {
+    municipalities_[ReadU24(key.substr(1))] = first;
     return true;
   }
-  if (key.front() == kMunicipalityPart) return true;
+  if (!is_new) return true;
   std::string& texts = texts_[std::string(key.substr(0, 2))];
   if (texts.empty()) texts.push_back('\0');
   texts += key.substr(2);

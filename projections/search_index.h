@@ -33,7 +33,6 @@ enum class Kind : char { kText = 't', kKana = 'k' };
 std::uint32_t BirthNumber(LenientDate birth);
 // 市町村コード as a number; 0 for what is no code.
 std::uint32_t MunicipalityNumber(std::string_view code);
-void AppendU24(std::string& out, std::uint32_t value);
 
 inline constexpr std::size_t kAddressHeadBytes = 9;
 

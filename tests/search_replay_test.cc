@@ -13,6 +13,7 @@
 #include "consumers/notice_json.h"
 #include "projections/projector.h"
 #include "tests/prefecture.h"
+#include "tests/search_oracle.h"
 
 namespace daicho {
 namespace {
@@ -114,31 +115,6 @@ class SearchReplayTest : public ::testing::Test {
     if (Below(4) == 0) out.set_name_match(v1::NAME_MATCH_WHOLE);
     return out;
   }
-  bool Fits(const v1::SearchCondition& condition, const v1::ResidentRecord& record) {
-    const auto any = [&](const NameQuery& query, bool kana, std::initializer_list<std::string> names) {
-      return std::ranges::any_of(names, [&](const std::string& name) {
-        return !name.empty() &&
-               Matches(query, condition.name_match(), kana ? matching_->FoldKana(name) : matching_->FoldName(name));
-      });
-    };
-    return (condition.name().empty() || any(matching_->ParseName(condition.name()).value(), false,
-                                            {record.name(), record.former_name().name(), record.alias().name(), record.latin_name()})) &&
-           (condition.kana().empty() || any(matching_->ParseKana(condition.kana()).value(), true,
-                                            {record.kana(), record.former_name().kana(), record.alias().kana()})) &&
-           (condition.birth().empty() || Matches(matching_->ParseBirth(condition.birth()).value(), ParseLenientDate(record.birth()).value())) &&
-           (condition.sex() == v1::SEX_UNSPECIFIED || condition.sex() == record.sex()) &&
-           (condition.municipality().empty() || condition.municipality() == record.address().municipality()) &&
-           (condition.address().empty() ||
-            Matches(matching_->ParseAddress(condition.address()).value(), record.address().municipality(),
-                    matching_->FoldAddress(record.address().text())));
-  }
-  bool Answerable(const v1::SearchCondition& condition) {
-    return (condition.name().empty() || matching_->ParseName(condition.name()).ok()) &&
-           (condition.kana().empty() || matching_->ParseKana(condition.kana()).ok()) &&
-           (condition.birth().empty() || matching_->ParseBirth(condition.birth()).ok()) &&
-           (condition.address().empty() || matching_->ParseAddress(condition.address()).ok());
-  }
-
   Prefecture p_;
   std::shared_ptr<const Matching> matching_ = Matching::Shipped();
   std::mt19937_64 chance_{Seed()};
@@ -157,11 +133,11 @@ TEST_F(SearchReplayTest, EqualsAScanOfWhatTheAuditorReplaysOfThatDay) {
   for (int asked = 0; asked < kQuestions;) {
     const auto& [day, records] = *std::next(replayed.begin(), static_cast<long>(Below(replayed.size())));
     const v1::SearchCondition condition = Question(records[Below(records.size())].record);
-    if (!Answerable(condition)) continue;
+    if (!Answerable(*matching_, condition)) continue;
     ++asked;
     std::set<std::string> expected, shown;
     for (const Replayed& each : records) {
-      if (Fits(condition, each.record)) expected.insert(each.handle);
+      if (Means(*matching_, condition, each.record)) expected.insert(each.handle);
     }
     const Position at = now->file().AtEndOf(day).value();
     const SearchPage page = now->search().Find(condition, at, day, records.size(), {}).value();

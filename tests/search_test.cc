@@ -9,6 +9,7 @@
 
 #include "events/codes.h"
 #include "tests/prefecture.h"
+#include "tests/search_oracle.h"
 
 namespace daicho {
 namespace {
@@ -213,29 +214,6 @@ class SearchTest : public ::testing::Test {
 
   // --- two answers
 
-  bool Means(const v1::SearchCondition& condition, const v1::ResidentRecord& record) {
-    const auto name_fits = [&](const std::string& typed, bool kana, std::initializer_list<std::string> names) {
-      if (typed.empty()) return true;
-      const NameQuery query = (kana ? matching_->ParseKana(typed) : matching_->ParseName(typed)).value();
-      for (const std::string& name : names) {
-        if (!name.empty() && Matches(query, condition.name_match(), kana ? matching_->FoldKana(name) : matching_->FoldName(name))) {
-          return true;
-        }
-      }
-      return false;
-    };
-    if (!name_fits(condition.name(), false, {record.name(), record.former_name().name(), record.alias().name(), record.latin_name()})) return false;
-    if (!name_fits(condition.kana(), true, {record.kana(), record.former_name().kana(), record.alias().kana()})) return false;
-    if (!condition.birth().empty() &&
-        !Matches(matching_->ParseBirth(condition.birth()).value(), ParseLenientDate(record.birth()).value())) {
-      return false;
-    }
-    if (condition.sex() != v1::SEX_UNSPECIFIED && condition.sex() != record.sex()) return false;
-    if (!condition.municipality().empty() && condition.municipality() != record.address().municipality()) return false;
-    return condition.address().empty() ||
-           Matches(matching_->ParseAddress(condition.address()).value(), record.address().municipality(),
-                   matching_->FoldAddress(record.address().text()));
-  }
   // Positions of the versions shown.
   std::set<std::uint64_t> ByEveryRecord(const v1::SearchCondition& condition, Position at) {
     std::set<std::uint64_t> out;
@@ -243,11 +221,11 @@ class SearchTest : public ::testing::Test {
     for (const Living& who : residents_) {
       const auto holds = RecordFile::Read(versions, who.slot, at, days_[at.value()]);
       if (!holds.ok()) continue;
-      bool means = Means(condition, holds->notice.record());
+      bool means = Means(*matching_, condition, holds->notice.record());
       if (condition.former()) {
         const auto known = RecordFile::VersionsOf(versions, who.slot, at).value();
         for (const Version& version : known) {
-          means = means || Means(condition, version.notice.record());
+          means = means || Means(*matching_, condition, version.notice.record());
         }
       }
       if (means) out.insert(holds->position.value());
@@ -272,13 +250,6 @@ class SearchTest : public ::testing::Test {
       EXPECT_EQ(page->hits.size(), page_size);
     }
   }
-  bool Answerable(const v1::SearchCondition& condition) {
-    return (condition.name().empty() || matching_->ParseName(condition.name()).ok()) &&
-           (condition.kana().empty() || matching_->ParseKana(condition.kana()).ok()) &&
-           (condition.birth().empty() || matching_->ParseBirth(condition.birth()).ok()) &&
-           (condition.address().empty() || matching_->ParseAddress(condition.address()).ok());
-  }
-
   std::map<std::pair<Family, std::string>, std::string> Index(const Store& store) {
     std::map<std::pair<Family, std::string>, std::string> out;
     for (Family family = RecordFile::kSearchNames; family <= RecordFile::kSearchParts; ++family) {
@@ -339,7 +310,7 @@ TEST_F(SearchTest, FindsWhomAScanOfEveryRecordFindsAsOfAnyPosition) {
   std::uint64_t found = 0;
   for (int asked = 0; asked < 1'000;) {
     const v1::SearchCondition condition = Question();
-    if (!Answerable(condition)) continue;
+    if (!Answerable(*matching_, condition)) continue;
     ++asked;
     const Position at(Below(days_.size()));
     std::string families;
@@ -396,7 +367,7 @@ TEST_F(SearchTest, AnAnswerDoesNotChangeWithWhatComesLater) {
   };
   while (asked.size() < 100) {
     const v1::SearchCondition condition = Question();
-    if (Answerable(condition)) asked.push_back(ask(condition, Position(Below(days_.size()))));
+    if (Answerable(*matching_, condition)) asked.push_back(ask(condition, Position(Below(days_.size()))));
   }
   Live(2'500);
   for (const Asked& before : asked) {
