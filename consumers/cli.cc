@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
@@ -14,7 +15,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-volatile std::sig_atomic_t g_stop = 0;
+std::atomic<bool> g_stop{false};  // lock-free, so a signal handler may set it
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 }  // namespace
 
@@ -38,12 +40,12 @@ int Fail(const Status& status) {
 
 void WatchForStop() {
   struct sigaction stop {};
-  stop.sa_handler = [](int) { g_stop = 1; };
+  stop.sa_handler = [](int) { g_stop = true; };
   ::sigaction(SIGINT, &stop, nullptr);
   ::sigaction(SIGTERM, &stop, nullptr);
 }
 
-bool StopRequested() { return g_stop != 0; }
+bool StopRequested() { return g_stop; }
 
 Result<v1::Consent> ConsentOf(const Home& home, const std::vector<std::string>& given, const std::string& operator_id,
                               v1::EventKind kind, const Digest& digest) {

@@ -10,6 +10,9 @@ namespace daicho {
 using std::chrono::milliseconds;
 
 struct LiveProjector::Running {
+  // First, so that it ends after the store is closed: a Running expires before, when its last holder begins to
+  // destroy it.
+  std::shared_ptr<const bool> open = std::make_shared<const bool>(true);
   std::unique_ptr<Projector> projector;
   std::atomic<bool> ended{false};
   std::jthread thread;  // last: it ends before what it uses
@@ -65,10 +68,10 @@ Status LiveProjector::Replace() {
   while (!renewed->projector->WaitFor(wanted, milliseconds(200))) {
     if (renewed->ended) return Unavailable("the new record file could not be built");
   }
-  std::weak_ptr<Running> old;
+  std::weak_ptr<const bool> old;
   {
     const std::lock_guard lock(mutex_);
-    old = running_;
+    old = running_->open;
     running_ = std::move(renewed);
   }
   while (!old.expired()) std::this_thread::sleep_for(milliseconds(10));
