@@ -34,6 +34,9 @@ int Use(const Arguments& a, const std::string& id) {
 }
 
 int Set(const Arguments& a) {
+  if (a.files.mj_list.empty() && a.files.shrink_map.empty() && a.files.substitutes.empty()) {
+    return Fail(Invalid("one of --mj-list, --shrink-map and --substitutes is wanted; reset goes back to the shipped definition"));
+  }
   const auto home = OpenHome(a.cli.home);
   if (!home.ok()) return Fail(home.status());
   const auto id = KeepMatching(*home, a.files);

@@ -131,6 +131,8 @@ class Search(unittest.TestCase):
         table.write_text("UCS,代替UCS\nU+28622,nowhere\n")
         wrong = daicho("matching", "set", "--home", self.node.home, "--substitutes", table, status=2)
         self.assertIn("substitutes.csv:2", wrong.err)
+        daicho("matching", "set", "--home", self.node.home, status=2)
+        self.assertEqual(self.found(*how), [7], "what is refused changes nothing")
         daicho("matching", "reset", "--home", self.node.home)
         self.assertEqual(daicho("matching", "show", "--home", self.node.home).out, shipped)
         self.nobody(*how)
