@@ -1,11 +1,9 @@
-// daicho operator, agency, key, policy, and what becomes of an issuer's key: every one an event of the registrar.
+// daicho operator, agency, key, and what becomes of an issuer's key: every one an event of the registrar.
 #include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
-#include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "consumers/cli.h"
+#include "consumers/cli_registry.h"
 #include "consumers/gateway.h"
 #include "consumers/registry_json.h"
 #include "events/clock.h"
@@ -22,10 +20,10 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string token, use, holder, issuer, reason = "定例の更新", public_key, old_key, vkey, request, file, out;
+  std::string token, use, holder, issuer, reason = "定例の更新", public_key, old_key, vkey, request, out;
   std::string operator_id, verification_id, valid_until;
   std::string agency, name, recipient, municipality, certificate;
-  std::vector<std::string> roles, terminals, operators, operator_keys;
+  std::vector<std::string> roles, terminals;
   std::uint64_t leaked_from = 0;
 };
 
@@ -35,13 +33,6 @@ Result<std::string> ReadPublicKey(const std::string& path) {
   auto bytes = FromHex(text);
   if (!bytes.ok() || bytes->size() != 32) return Invalid(path + ": no public key of 32 bytes in hex");
   return bytes;
-}
-
-Result<ordered_json> ReadRegistry(NodeAccess& node) {
-  node::Request request;
-  request.mutable_registry();
-  ASSIGN_OR_RETURN(const node::Response response, node.Call(request));
-  return ordered_json::parse(response.json());
 }
 
 // Of the holder's key in force; empty: it has none.
@@ -88,51 +79,12 @@ Status ChangeKey(const Arguments& a, NodeAccess& node, v1::KeyUse use, const std
   return node.Administer(v1::EVENT_KIND_KEY_CHANGED, change.SerializeAsString());
 }
 
-int Done(const Arguments& a, const char* what, const std::string& about) {
-  if (a.cli.json) {
-    std::cout << ordered_json({{"done", what}, {"about", about}}).dump() << "\n";
-  } else {
-    fmt::print("{}: {}\n", about, what);
-  }
-  return 0;
-}
-
-int Run(const Arguments& a, const char* what, const std::string& about,
-        const std::function<Status(NodeAccess&)>& change) {
-  auto node = NodeAccess::Open(a.cli.home);
-  if (!node.ok()) return Fail(node.status());
-  if (Status status = change(*node); !status.ok()) return Fail(status);
-  return Done(a, what, about);
-}
-
-int Show(const Arguments& a, const char* part, const std::function<std::string(const ordered_json&)>& line) {
-  auto node = NodeAccess::Open(a.cli.home);
-  if (!node.ok()) return Fail(node.status());
-  auto registry = ReadRegistry(*node);
-  if (!registry.ok()) return Fail(registry.status());
-  const ordered_json shown = registry->value(part, ordered_json());
-  if (a.cli.json) {
-    std::cout << shown.dump() << "\n";
-  } else if (shown.is_array()) {
-    for (const auto& item : shown) fmt::print("{}\n", line(item));
-  } else {
-    fmt::print("{}\n", shown.dump(2));
-  }
-  return 0;
-}
-
-std::string Words(const ordered_json& list) {
-  std::string out;
-  for (const auto& word : list) out += (out.empty() ? "" : " ") + word.get<std::string>();
-  return out;
-}
-
 // --- issuers -------------------------------------------------------------------------------------
 
 int IssuerRotate(const Arguments& a) {
   auto request = ReadRotationRequest(a.request);
   if (!request.ok()) return Fail(request.status());
-  return Run(a, "鍵を更新しました", request->issuer, [&](NodeAccess& node) -> Status {
+  return ChangeRegistry(a.cli, "鍵を更新しました", request->issuer, [&](NodeAccess& node) -> Status {
     ASSIGN_OR_RETURN(const ordered_json registry, ReadRegistry(node));
     if (CurrentKeyId(registry, v1::KEY_USE_ISSUER, request->issuer) != request->old_key_id) {
       return Conflict("request: made with another key than the issuer's in force");
@@ -143,7 +95,7 @@ int IssuerRotate(const Arguments& a) {
 }
 
 int IssuerRevoke(const Arguments& a) {
-  return Run(a, "鍵を失効させました", a.issuer, [&](NodeAccess& node) {
+  return ChangeRegistry(a.cli, "鍵を失効させました", a.issuer, [&](NodeAccess& node) {
     return ChangeKey(a, node, v1::KEY_USE_ISSUER, a.issuer, "");
   });
 }
@@ -169,13 +121,13 @@ int OperatorAdd(const Arguments& a) {
   registered.set_valid_until(a.valid_until);
   for (const std::string& role : a.roles) registered.add_roles(role);
   for (const std::string& terminal : a.terminals) registered.add_terminals(terminal);
-  return Run(a, "操作者を登録しました", a.operator_id, [&](NodeAccess& node) {
+  return ChangeRegistry(a.cli, "操作者を登録しました", a.operator_id, [&](NodeAccess& node) {
     return node.Administer(v1::EVENT_KIND_OPERATOR_REGISTERED, registered.SerializeAsString());
   });
 }
 
 int OperatorRevoke(const Arguments& a) {
-  return Run(a, "操作者の鍵を失効させました", a.operator_id, [&](NodeAccess& node) {
+  return ChangeRegistry(a.cli, "操作者の鍵を失効させました", a.operator_id, [&](NodeAccess& node) {
     return ChangeKey(a, node, v1::KEY_USE_OPERATOR, a.operator_id, "");
   });
 }
@@ -194,7 +146,7 @@ Status RotateKeyOf(const Arguments& a, NodeAccess& node, v1::KeyUse use, const s
 }
 
 int OperatorRotate(const Arguments& a) {
-  return Run(a, "操作者の鍵を更新しました", a.operator_id,
+  return ChangeRegistry(a.cli, "操作者の鍵を更新しました", a.operator_id,
              [&](NodeAccess& node) { return RotateKeyOf(a, node, v1::KEY_USE_OPERATOR, a.operator_id); });
 }
 
@@ -233,7 +185,7 @@ int AgencyAdd(const Arguments& a) {
   agency.set_certificate(*certificate);
   agency.set_public_key(*key);
   agency.set_key_id(NoteKeyId(a.agency, ToArray<32>(*key).value()));
-  return Run(a, "利用機関を登録しました", a.agency, [&](NodeAccess& node) -> Status {
+  return ChangeRegistry(a.cli, "利用機関を登録しました", a.agency, [&](NodeAccess& node) -> Status {
     ASSIGN_OR_RETURN(const ordered_json registry, ReadRegistry(node));
     if (Knows(registry["agencies"], "agency", a.agency)) return Conflict("the agency is registered; rotate its keys");
     return node.Administer(v1::EVENT_KIND_AGENCY_REGISTERED, agency.SerializeAsString());
@@ -242,7 +194,7 @@ int AgencyAdd(const Arguments& a) {
 
 // The same registration, closed: what it was registered with stays as it is.
 int AgencyClose(const Arguments& a) {
-  return Run(a, "利用機関を閉じました", a.agency, [&](NodeAccess& node) -> Status {
+  return ChangeRegistry(a.cli, "利用機関を閉じました", a.agency, [&](NodeAccess& node) -> Status {
     ASSIGN_OR_RETURN(const ordered_json registry, ReadRegistry(node));
     v1::AgencyRegistered agency;
     for (const auto& known : registry["agencies"]) {
@@ -271,7 +223,7 @@ int AgencyRotate(const Arguments& a) {
   if (a.public_key.empty() == a.certificate.empty()) {
     return Fail(Invalid("one of --public-key and --certificate is wanted"));
   }
-  return Run(a, "利用機関の鍵を更新しました", a.agency, [&](NodeAccess& node) -> Status {
+  return ChangeRegistry(a.cli, "利用機関の鍵を更新しました", a.agency, [&](NodeAccess& node) -> Status {
     if (!a.public_key.empty()) return RotateKeyOf(a, node, v1::KEY_USE_AGENCY_SIGNING, a.agency);
     ASSIGN_OR_RETURN(const std::string certificate, ReadCertificate(a.certificate));
     return ChangeKey(a, node, v1::KEY_USE_AGENCY_ENCRYPTION, a.agency, certificate);
@@ -290,7 +242,7 @@ int KeyCreateToken(const Arguments& a) {
 }
 
 int KeyList(const Arguments& a) {
-  return Show(a, "keys", [](const ordered_json& key) {
+  return ShowRegistry(a.cli, "keys", [](const ordered_json& key) {
     const std::string holder = key["holder"];
     std::string out = fmt::format("{:17} {:24} {}  位置 {} から", key["use"].get<std::string>(),
                                   holder.empty() ? "（台帳）" : holder, key["key_id"].get<std::string>(),
@@ -302,7 +254,7 @@ int KeyList(const Arguments& a) {
 }
 
 int KeyRotate(const Arguments& a) {
-  return Run(a, "台帳の鍵を更新しました", a.use, [&](NodeAccess& node) {
+  return ChangeRegistry(a.cli, "台帳の鍵を更新しました", a.use, [&](NodeAccess& node) {
     node::Request request;
     request.mutable_rotate_key()->set_key(a.use == KeyUseName(v1::KEY_USE_SEQUENCER) ? "receipts" : a.use);
     request.mutable_rotate_key()->set_reason(a.reason);
@@ -312,7 +264,7 @@ int KeyRotate(const Arguments& a) {
 }
 
 int KeyRevoke(const Arguments& a) {
-  return Run(a, "鍵を失効させました", a.use + " " + a.holder,
+  return ChangeRegistry(a.cli, "鍵を失効させました", a.use + " " + a.holder,
              [&](NodeAccess& node) { return ChangeKey(a, node, KeyUseOf(a.use), a.holder, ""); });
 }
 
@@ -322,42 +274,8 @@ int KeyAdd(const Arguments& a) {
   auto key = ParseNoteKey(a.vkey);
   if (!key.ok()) return Fail(key.status());
   if (key->algorithm != NoteAlgorithm::kCosignatureV1) return Fail(Invalid("vkey: not a witness's"));
-  return Run(a, "証人の鍵を登録しました", key->name, [&](NodeAccess& node) {
+  return ChangeRegistry(a.cli, "証人の鍵を登録しました", key->name, [&](NodeAccess& node) {
     return ChangeKey(a, node, v1::KEY_USE_WITNESS, key->name, std::string(View(key->key.bytes())));
-  });
-}
-
-// --- rules ---------------------------------------------------------------------------------------
-
-int PolicyShow(const Arguments& a) {
-  return Show(a, "policy", [](const ordered_json& rule) { return rule.dump(); });
-}
-
-int PolicySet(const Arguments& a) {
-  auto text = ReadFile(a.file);
-  if (!text.ok()) return Fail(text.status());
-  v1::PolicyRules rules;
-  if (const auto parsed = google::protobuf::util::JsonStringToMessage(*text, &rules); !parsed.ok()) {
-    return Fail(Invalid(a.file + ": " + std::string(parsed.message())));
-  }
-  return Run(a, "規則を定めました", a.file, [&](NodeAccess& node) -> Status {
-    ASSIGN_OR_RETURN(const ordered_json registry, ReadRegistry(node));
-    const std::uint32_t version = registry["policy"]["rules"].value("version", 0u);
-    v1::PolicyRules same = rules;
-    same.set_version(version);
-    v1::PolicyRules current;
-    if (google::protobuf::util::JsonStringToMessage(registry["policy"]["rules"].dump(), &current).ok() &&
-        current.SerializeAsString() == same.SerializeAsString()) {
-      return Conflict("these are the rules in force");
-    }
-    rules.set_version(version + 1);
-    v1::PolicySet set;
-    set.set_rules(rules.SerializeAsString());
-    const Digest digest = Sha256Of({set.rules()});
-    for (const std::string& id : a.operators) {
-      ASSIGN_OR_RETURN(*set.add_consents(), ConsentOf(node.home(), a.operator_keys, id, v1::EVENT_KIND_POLICY_SET, digest));
-    }
-    return node.Administer(v1::EVENT_KIND_POLICY_SET, set.SerializeAsString());
   });
 }
 
@@ -401,7 +319,7 @@ void AddOperatorCommands(Cli& cli, const Shared& a) {
   }
   for (CLI::App* command : {revoke, rotate}) TakesReason(command, a);
   cli.TakesHome(cli.Command(group, "list", "操作者の一覧", [a] {
-    return Show(*a, "operators", [](const ordered_json& item) {
+    return ShowRegistry(a->cli, "operators", [](const ordered_json& item) {
       return fmt::format("{:12} {}  {}  端末 {}  {}", item["operator"].get<std::string>(),
                          item["active"] ? "有効" : "失効", Words(item["roles"]), Words(item["terminals"]),
                          item["valid_until"].get<std::string>());
@@ -427,7 +345,7 @@ void AddAgencyCommands(Cli& cli, const Shared& a) {
     command->add_option("--agency", a->agency, "利用機関の名（a-z 0-9 -）")->required();
   }
   cli.TakesHome(cli.Command(group, "list", "利用機関の一覧", [a] {
-    return Show(*a, "agencies", [](const ordered_json& item) {
+    return ShowRegistry(a->cli, "agencies", [](const ordered_json& item) {
       return fmt::format("{:24} {}  {}", item["agency"].get<std::string>(), item["closed"] ? "閉" : "開",
                          item["name"].get<std::string>());
     });
@@ -456,12 +374,6 @@ void AddKeyCommands(Cli& cli) {
     command->add_option("--use", a->use, "用途（key list にある名）")->required();
     TakesReason(command, a);
   }
-  CLI::App* policy = cli.Group("policy", "規則の管理");
-  Command(cli, policy, "show", "今の規則", a, PolicyShow);
-  CLI::App* set = Command(cli, policy, "set", "規則を、二人の確認で定める", a, PolicySet);
-  set->add_option("--file", a->file, "PolicyRules の JSON（版は自動）")->required();
-  set->add_option("--operator", a->operators, "確認する操作者ID（二人）")->required();
-  set->add_option("--operator-key", a->operator_keys, "ID=秘密鍵のファイル");
 }
 
 }  // namespace daicho

@@ -81,6 +81,7 @@ int Main(int argc, char** argv) {
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
   AddKeyCommands(cli);
+  AddPolicyCommands(cli);
   AddRecordCommands(cli);
   AddMatchingCommands(cli);
   AddAuditCommands(cli);

@@ -1,5 +1,7 @@
 #include "consumers/node.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -9,6 +11,8 @@
 #include "consumers/backup.h"
 #include "consumers/erasing.h"
 #include "consumers/node_socket.h"
+#include "consumers/policy/first_rules.h"
+#include "consumers/policy_explanation.h"
 #include "consumers/publishing.h"
 #include "consumers/matching_files.h"
 #include "consumers/reading.h"
@@ -394,6 +398,13 @@ node::Response Node::Answer(const node::Request& request) {
       response.set_json(RegistryJson(impl_->projector->get()->registry()));
       return response;
     }
+    case node::Request::kExplainPolicy: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      auto json = ExplainPolicy(*impl_->projector->get(), request.explain_policy(), JapanDate(impl_->clock.Now()));
+      if (!json.ok()) return Answered(json.status());
+      response.set_json(std::move(*json));
+      return response;
+    }
     case node::Request::kPlanErasure: {
       if (impl_->erasing == nullptr) return Answered(Unsupported("this node has no retention role"));
       const auto today = ParseDate(request.plan_erasure().today());
@@ -531,41 +542,10 @@ namespace {
 // 事務コード of the operators that a ledger begins with.
 constexpr char kFirstDuty[] = "5-1";
 
-// 令30条の6 and the periods that the prefecture's assessment names; the years of documents are the
-// prefecture's own to set.
-void AddRetentionRule(v1::PolicyRules& rules, const char* name, v1::RetentionClass retention,
-                      std::initializer_list<v1::NoticeKind> kinds, v1::RetentionStart start, std::uint32_t years,
-                      const char* article) {
-  v1::RetentionRule& rule = *rules.add_retention_rules();
-  rule.set_rule(name);
-  rule.set_retention(retention);
-  for (const v1::NoticeKind kind : kinds) rule.add_notice_kinds(kind);
-  rule.set_start(start);
-  rule.set_years(years);
-  rule.set_permanent(years == 0);
-  rule.set_article(article);
-}
-
 v1::PolicyRules FirstRules() {
   v1::PolicyRules rules;
+  CHECK(google::protobuf::util::JsonStringToMessage(std::string(policy::k_first_rules), &rules).ok());
   rules.set_version(1);
-  rules.set_title("初期の規則");
-  AddRetentionRule(rules, "notice", v1::RETENTION_CLASS_NOTICE, {v1::NOTICE_KIND_ENTRY, v1::NOTICE_KIND_AMEND},
-                   v1::RETENTION_START_SUPERSEDED, 150, "令30条の6");
-  AddRetentionRule(rules, "removal", v1::RETENTION_CLASS_NOTICE, {v1::NOTICE_KIND_REMOVAL},
-                   v1::RETENTION_START_RECEIVED, 150, "令30条の6");
-  AddRetentionRule(rules, "operation", v1::RETENTION_CLASS_OPERATION, {}, v1::RETENTION_START_ADMITTED, 7,
-                   "特定個人情報保護評価書（操作履歴、提供・移転の記録）");
-  AddRetentionRule(rules, "disclosure", v1::RETENTION_CLASS_DISCLOSURE, {}, v1::RETENTION_START_ADMITTED, 5,
-                   "県の文書規程（設定値）");
-  AddRetentionRule(rules, "administration", v1::RETENTION_CLASS_ADMINISTRATION, {},
-                   v1::RETENTION_START_UNSPECIFIED, 0, "台帳の検証に要するもの");
-  v1::SearchRule& search = *rules.add_search_rules();
-  search.set_duty(kFirstDuty);
-  search.set_items_min(2);
-  search.set_infix(true);
-  search.set_former(true);
-  search.set_results_max(100);
   return rules;
 }
 

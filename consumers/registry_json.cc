@@ -70,6 +70,24 @@ ordered_json AgenciesJson(const Registry& registry) {
   return out;
 }
 
+ordered_json AgreementsJson(const Registry& registry) {
+  ordered_json out = ordered_json::array();
+  for (const auto& [number, in_force] : registry.agreements()) {
+    const v1::Agreement& agreement = in_force.agreement;
+    out.push_back({{"agreement", number},
+                   {"position", in_force.position.value()},
+                   {"municipality", agreement.municipality()},
+                   {"agencies", std::vector<std::string>(agreement.agencies().begin(), agreement.agencies().end())},
+                   {"ordinance", agreement.ordinance()},
+                   {"duties", std::vector<std::string>(agreement.duties().begin(), agreement.duties().end())},
+                   {"concluded_on", agreement.concluded_on()},
+                   {"valid_from", agreement.valid_from()},
+                   {"valid_until", agreement.valid_until()},
+                   {"document", ToHex(agreement.document_digest())}});
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string KeyUseName(v1::KeyUse use) {
@@ -94,6 +112,7 @@ std::string RegistryJson(const Registry& registry) {
   }
   out["operators"] = OperatorsJson(registry);
   out["agencies"] = AgenciesJson(registry);
+  out["agreements"] = AgreementsJson(registry);
   if (registry.policy() != nullptr) {
     out["policy"] = {{"position", registry.policy()->position.value()}, {"rules", MessageJson(registry.policy()->rules)}};
   }

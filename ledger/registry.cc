@@ -76,6 +76,64 @@ Status CheckRetention(const v1::PolicyRules& rules) {
   return {};
 }
 
+// The first and the last day of what holds for a time.
+Status CheckPeriod(const std::string& from, const std::string& until) {
+  if (!ParseDate(from)) return Invalid("valid_from: not a date");
+  if (!until.empty() && (!ParseDate(until) || until < from)) return Invalid("valid_until: not a date on or after valid_from");
+  return {};
+}
+
+bool HasField(const google::protobuf::Descriptor& message, const std::string& name) {
+  return message.FindFieldByName(name) != nullptr;
+}
+
+// What the law leaves to no rule: 住民票コード goes to 機構 and to the resident alone (法30条の15: 「住民票コードを除く」),
+// 個人番号 only where 番号法 lets it, neither to a municipality, which also needs a 協定 (法30条の13).
+Status CheckProvisionRule(const v1::ProvisionRule& rule) {
+  const bool municipal = rule.recipient() == v1::RECIPIENT_CLASS_MUNICIPAL_AGENCY;
+  const bool kikou_or_resident =
+      rule.recipient() == v1::RECIPIENT_CLASS_KIKOU || rule.recipient() == v1::RECIPIENT_CLASS_RESIDENT;
+  if (rule.recipient() == 0 || !v1::RecipientClass_IsValid(rule.recipient())) return Invalid("recipient: missing or unknown");
+  for (const std::string& agency : rule.agencies()) {
+    if (!IsName(agency)) return Invalid("agencies: 1 to 40 of a-z 0-9 -");
+  }
+  for (const auto& mode : rule.modes()) {
+    if (mode == 0 || !v1::ProvisionMode_IsValid(mode)) return Invalid("modes: unknown");
+  }
+  for (const auto& method : rule.methods()) {
+    if (method == 0 || !v1::DeliveryMethod_IsValid(method)) return Invalid("methods: unknown");
+  }
+  for (const std::string& key : rule.condition_keys()) {
+    if (!HasField(*v1::SearchCondition::descriptor(), key)) return Invalid("condition_keys: no such key: " + key);
+  }
+  if (rule.condition_keys_min() > 4) return Invalid("condition_keys_min: at most 4");
+  for (const std::string& field : rule.fields()) {
+    const bool code = field == "resident_code";
+    if (!code && !HasField(*v1::ResidentRecord::descriptor(), field)) return Invalid("fields: no such field: " + field);
+    if (code && !kikou_or_resident) return Invalid("fields: 住民票コード is not released under this article");
+    if (field == "individual_number" && (municipal || rule.number_basis().empty())) {
+      return Invalid("fields: 個人番号 is not released without a basis in 番号法, nor to a municipality");
+    }
+  }
+  if (rule.counts_only() && !rule.fields().empty()) return Invalid("fields: none where only counts are given");
+  if (municipal && (!rule.requires_agreement() || rule.ordinance().empty())) {
+    return Invalid("requires_agreement: a municipality's agency needs 条例 and 協定");
+  }
+  return CheckPeriod(rule.valid_from(), rule.valid_until());
+}
+
+Status CheckProvision(const v1::PolicyRules& rules) {
+  std::set<std::pair<std::string, int>> known;  // basis, recipient
+  for (const v1::ProvisionRule& rule : rules.provision_rules()) {
+    const std::string field = "provision_rules[" + rule.basis() + "]";
+    if (rule.basis().empty() || !known.insert({rule.basis(), rule.recipient()}).second) {
+      return Invalid(field + ".basis: missing, or twice for a recipient");
+    }
+    RETURN_IF_ERROR(CheckProvisionRule(rule).With(field));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string RoleIssuer(int prefecture, std::string_view role) {
@@ -132,6 +190,11 @@ Status Registry::Restore(Position at, std::string_view row) {
     ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::PolicySet>(payload));
     ASSIGN_OR_RETURN(auto rules, ParsePayload<v1::PolicyRules>(set.rules()));
     policy_ = PolicyInForce{at, std::move(rules)};
+  } else if (kind == v1::EVENT_KIND_AGREEMENT_SET) {
+    ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::AgreementSet>(payload));
+    ASSIGN_OR_RETURN(auto agreement, ParsePayload<v1::Agreement>(set.agreement()));
+    const std::string number = agreement.agreement();
+    agreements_[number] = AgreementInForce{at, std::move(agreement)};
   } else {
     if (Status status = ApplyChecked(kind, payload, at, TimeMicros()); !status.ok()) {
       return Corrupt("stored registry: " + status.message());
@@ -149,6 +212,7 @@ Status Registry::ApplyChecked(v1::EventKind kind, const std::string& payload, Po
     case v1::EVENT_KIND_ROLE_DEFINED: return DefineRole(payload);
     case v1::EVENT_KIND_KEY_CHANGED: return ChangeKey(payload, at);
     case v1::EVENT_KIND_POLICY_SET: return SetPolicy(payload, at);
+    case v1::EVENT_KIND_AGREEMENT_SET: return SetAgreement(payload, at);
     case v1::EVENT_KIND_SCHEMA_REGISTERED: return RegisterSchema(payload);
     case v1::EVENT_KIND_ERASURE: return Erase(payload, at, admitted_at);
     case v1::EVENT_KIND_ERASURE_COMPLETED: return CompleteErasure(payload, at);
@@ -323,6 +387,7 @@ Status Registry::SetPolicy(const std::string& payload, Position at) {
   if (!rules.witness_policy().empty()) {
     RETURN_IF_ERROR(WitnessPolicy::Parse(rules.witness_policy()).status().With("witness_policy"));
   }
+  RETURN_IF_ERROR(CheckProvision(rules));
   std::set<std::string> duties;
   for (const v1::SearchRule& rule : rules.search_rules()) {
     if (rule.duty().empty() || !duties.insert(rule.duty()).second) return Invalid("search_rules.duty: each once");
@@ -337,6 +402,31 @@ Status Registry::SetPolicy(const std::string& payload, Position at) {
     return Invalid("consents: not to the rules that a ledger begins with");
   }
   policy_ = PolicyInForce{at, std::move(rules)};
+  return {};
+}
+
+Status Registry::SetAgreement(const std::string& payload, Position at) {
+  ASSIGN_OR_RETURN(const auto set, ParsePayload<v1::AgreementSet>(payload));
+  ASSIGN_OR_RETURN(auto agreement, ParsePayload<v1::Agreement>(set.agreement()));
+  const std::string number = agreement.agreement();
+  if (number.empty() || number.size() > kNameBytesMax) return Invalid("agreement: missing or too long");
+  if (!IsValidMunicipalityCode(agreement.municipality())) return Invalid("municipality: not a municipality's code");
+  if (agreement.agencies().empty()) return Invalid("agencies: none");
+  for (const std::string& name : agreement.agencies()) {
+    const auto agency = agencies_.find(name);
+    if (agency == agencies_.end() || agency->second.recipient() != v1::RECIPIENT_CLASS_MUNICIPAL_AGENCY ||
+        agency->second.municipality() != agreement.municipality()) {
+      return Invalid("agencies: " + name + " is no agency of the municipality");
+    }
+  }
+  if (agreement.ordinance().empty()) return Invalid("ordinance: missing");
+  if (agreement.duties().empty() || std::ranges::count(agreement.duties(), "") > 0) return Invalid("duties: none, or one without a code");
+  if (!ParseDate(agreement.concluded_on())) return Invalid("concluded_on: not a date");
+  RETURN_IF_ERROR(CheckPeriod(agreement.valid_from(), agreement.valid_until()));
+  if (agreement.valid_from() < agreement.concluded_on()) return Invalid("valid_from: before concluded_on");
+  if (agreement.document_digest().size() != sizeof(Digest)) return Invalid("document_digest: 32 bytes");
+  RETURN_IF_ERROR(CheckConsents(v1::EVENT_KIND_AGREEMENT_SET, Sha256Of({set.agreement()}), set.consents()));
+  agreements_[number] = AgreementInForce{at, std::move(agreement)};
   return {};
 }
 

@@ -44,6 +44,11 @@ struct PolicyInForce {
   v1::PolicyRules rules;
 };
 
+struct AgreementInForce {
+  Position position;  // of its AgreementSet
+  v1::Agreement agreement;
+};
+
 // No rule may let one search show more persons.
 inline constexpr std::uint32_t kSearchResultsMax = 1'000;
 
@@ -86,6 +91,8 @@ class Registry {
 
   // Null before the first.
   const PolicyInForce* policy() const { return policy_ ? &*policy_ : nullptr; }
+  // By number.
+  const std::map<std::string, AgreementInForce>& agreements() const { return agreements_; }
   // Positions of all erasures, ascending.
   const std::vector<Position>& erasures() const { return erasures_; }
   // Runs of erasures, by name, that were ordered and of which nobody has said yet that they are completed.
@@ -107,6 +114,7 @@ class Registry {
   Status DefineRole(const std::string& payload);
   Status ChangeKey(const std::string& payload, Position at);
   Status SetPolicy(const std::string& payload, Position at);
+  Status SetAgreement(const std::string& payload, Position at);
   Status RegisterSchema(const std::string& payload);
   Status Erase(const std::string& payload, Position at, TimeMicros admitted_at);
   void TakeErasure(const std::string& run, Position at);
@@ -132,6 +140,7 @@ class Registry {
   std::set<std::string, std::less<>> schemas_;
   std::map<KeyName, std::vector<KeySpan>> keys_;
   std::optional<PolicyInForce> policy_;
+  std::map<std::string, AgreementInForce> agreements_;
   std::vector<Position> erasures_;
   std::map<std::string, ErasureRun> open_runs_;
   std::map<Position, std::string> unsaved_;

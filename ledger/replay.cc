@@ -290,6 +290,20 @@ void LedgerReplay::Save(StoreBatch& batch, Family family) {
   batch.Put(family, kTreeKey, tree_.Encode());
 }
 
+Result<Registry> LedgerReplay::RegistryAt(const Store& store, Family family, Position at) {
+  Registry out;
+  auto it = store.NewIterator(family);
+  for (it.Seek(kRegistryPrefix); it.Valid() && it.key().starts_with(kRegistryPrefix); it.Next()) {
+    const std::string_view key = it.key().substr(kRegistryPrefix.size());
+    if (key.size() != 8) return Corrupt("stored registry: a key has the wrong size");
+    if (Position(ReadU64(key)) > at) break;
+    RETURN_IF_ERROR(out.Restore(Position(ReadU64(key)), it.value()));
+  }
+  RETURN_IF_ERROR(it.status());
+  out.unsaved().clear();
+  return out;
+}
+
 Status LedgerReplay::Load(const Store& store, Family family) {
   ASSIGN_OR_RETURN(const std::string state, store.Get(family, kReplayKey));
   if (state.size() != 32) return Corrupt("the stored position is damaged");
@@ -301,14 +315,7 @@ Status LedgerReplay::Load(const Store& store, Family family) {
   ASSIGN_OR_RETURN(const std::string tree, store.Get(family, kTreeKey));
   ASSIGN_OR_RETURN(tree_, MerkleEdge::Decode(tree));
   if (tree_.size() != next_.value()) return Corrupt("the stored tree does not reach the stored position");
-  auto it = store.NewIterator(family);
-  for (it.Seek(kRegistryPrefix); it.Valid() && it.key().starts_with(kRegistryPrefix); it.Next()) {
-    const std::string_view at = it.key().substr(kRegistryPrefix.size());
-    if (at.size() != 8) return Corrupt("stored registry: a key has the wrong size");
-    RETURN_IF_ERROR(registry_.Restore(Position(ReadU64(at)), it.value()));
-  }
-  RETURN_IF_ERROR(it.status());
-  registry_.unsaved().clear();
+  ASSIGN_OR_RETURN(registry_, RegistryAt(store, family, next_));
   RETURN_IF_ERROR(TakeKeys());
   for (auto& [name, issuer] : issuers_) {
     auto edge = store.Get(family, std::string(kIssuerPrefix) + name);

@@ -106,6 +106,8 @@ class LedgerReplay {
   void Save(StoreBatch& batch, Family family);
   // Errors: kNotFound when nothing was ever saved, kCorrupt, kTampered for another ledger's state.
   Status Load(const Store& store, Family family);
+  // What a follower stored of the registry, as it was behind the entry at `at`.
+  static Result<Registry> RegistryAt(const Store& store, Family family, Position at);
 
  private:
   struct Head {

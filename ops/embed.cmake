@@ -1,15 +1,15 @@
-# Writes tables into one translation unit, as string_views k_<name> of a namespace:
-# cmake -DOUT=… -DDIR=… -DTABLES="a;b" -DHEADER=… -DNAMESPACE=… -P embed.cmake
+# Writes files NAME.EXTENSION into one translation unit, as string_views k_NAME of a namespace:
+# cmake -DOUT=… -DDIR=… -DTABLES="a;b" -DEXTENSION=tsv -DHEADER=… -DNAMESPACE=… -P embed.cmake
 set(text "#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n\n")
 foreach(table IN LISTS TABLES)
-  file(READ "${DIR}/${table}.tsv" content)
+  file(READ "${DIR}/${table}.${EXTENSION}" content)
   # A string literal may not be longer than 64 KiB everywhere: cut it into pieces.
   string(APPEND text "const std::string_view k_${table} =\n")
   string(LENGTH "${content}" length)
   set(at 0)
   while(at LESS length)
     string(SUBSTRING "${content}" ${at} 8000 piece)
-    string(APPEND text "    R\"tsv(${piece})tsv\"\n")
+    string(APPEND text "    R\"text(${piece})text\"\n")
     math(EXPR at "${at} + 8000")
   endwhile()
   string(APPEND text "    ;\n\n")

@@ -360,6 +360,10 @@ Registry Projector::registry() const {
   return impl_->registry;
 }
 
+Result<Registry> Projector::RegistryAt(Position at) const {
+  return LedgerReplay::RegistryAt(*impl_->store, RecordFile::kMeta, at);
+}
+
 MerkleEdge Projector::IssuerTree(const std::string& issuer) const {
   const std::lock_guard lock(impl_->mutex);
   const auto found = impl_->issuer_trees.find(issuer);

@@ -65,6 +65,8 @@ class Projector {
   const Store& store() const;
   // The administration's state as of position(). Any thread.
   Registry registry() const;
+  // The same behind the entry at `at`, which is visible.
+  Result<Registry> RegistryAt(Position at) const;
   MerkleEdge IssuerTree(const std::string& issuer) const;
 
  private:

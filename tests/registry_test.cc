@@ -9,6 +9,7 @@
 #include "events/clock.h"
 #include "events/dates.h"
 #include "events/tree_head.h"
+#include "tests/agency_certificate.h"
 
 namespace daicho {
 namespace {
@@ -17,15 +18,7 @@ constexpr char kMaebashi[] = "102016";
 constexpr char kAgency[] = "gunma-tax";
 constexpr char kWitness[] = "witness.example/102024";
 
-// X.509 of an agency, self-signed, P-256.
-const std::string kCertificate =
-    FromBase64(
-        "MIIBeTCCAR+gAwIBAgIUSCwHipL6LLlba/j3g+XQ+mAjTJMwCgYIKoZIzj0EAwIwETEPMA0GA1UEAwwGYWdlbmN5MCAXDTI2MTEyNTE2MTMw"
-        "NVoYDzIxMjYxMTAxMTYxMzA1WjARMQ8wDQYDVQQDDAZhZ2VuY3kwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAR0QOxoLVsqUip6PrMi+ATF"
-        "Djg1NCgkpxDQlb2mdYCliR3lXek3fyOvtb8MMOTp05MtkWJWhRxyfnK+pJWuzP8So1MwUTAdBgNVHQ4EFgQUfP/got/ptqRixONUz5UlCKQa"
-        "nCwwHwYDVR0jBBgwFoAUfP/got/ptqRixONUz5UlCKQanCwwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBS/H4gTEy1kEt5"
-        "lpSfoZ4OKir7KTDAccq9H8QaVniURwIhAIoh/gMcMCWK3vAqDnvO1zPMBJgX7Px5quw9DtFgHOCt")
-        .value();
+const std::string kCertificate = AgencyCertificate();
 
 std::string Bytes(const Key256& key) { return std::string(View(key)); }
 std::string Fresh() { return Bytes(SigningKey::Generate().public_key()); }
@@ -128,6 +121,44 @@ class RegistryTest : public ::testing::Test {
     return Apply(v1::EVENT_KIND_POLICY_SET, set);
   }
 
+  // 前橋市's, for its tax office.
+  static v1::Agreement Agreement() {
+    v1::Agreement out;
+    out.set_agreement("2026-1");
+    out.set_municipality(kMaebashi);
+    out.add_agencies("maebashi-tax");
+    out.set_ordinance("条例2条");
+    out.add_duties("o-city-1");
+    out.set_concluded_on("2026-03-20");
+    out.set_valid_from("2026-04-01");
+    out.set_document_digest(std::string(32, 'd'));
+    return out;
+  }
+  std::string Conclude(const v1::Agreement& agreement, const std::vector<std::string>& consenting) {
+    v1::AgreementSet set;
+    set.set_agreement(agreement.SerializeAsString());
+    for (const std::string& id : consenting) {
+      *set.add_consents() = Consent(id, v1::EVENT_KIND_AGREEMENT_SET, set.agreement());
+    }
+    return Apply(v1::EVENT_KIND_AGREEMENT_SET, set);
+  }
+  // The rules' first version with this one of provision, changed.
+  std::string SetProvision(const std::function<void(v1::ProvisionRule&)>& change) {
+    v1::PolicyRules rules = Rules(1);
+    v1::ProvisionRule& rule = *rules.add_provision_rules();
+    rule.set_basis("30-15-1/5-6");
+    rule.set_recipient(v1::RECIPIENT_CLASS_DEPARTMENT);
+    rule.add_agencies("gunma-passport");
+    rule.add_duties("5-6-1");
+    rule.add_modes(v1::PROVISION_MODE_IMMEDIATE);
+    rule.add_methods(v1::DELIVERY_METHOD_LINE);
+    rule.add_condition_keys("name");
+    rule.add_fields("address");
+    rule.set_valid_from("2015-10-05");
+    change(rule);
+    return Set(rules, {});
+  }
+
   // "ok", or the code and the message. At the next position.
   std::string Apply(v1::EventKind kind, const google::protobuf::Message& event) {
     const std::size_t rows = registry_.unsaved().size();
@@ -164,6 +195,11 @@ class RegistryTest : public ::testing::Test {
     }
     EXPECT_EQ(Keys(restored), Keys(registry_));
     EXPECT_EQ(restored.erasures(), registry_.erasures());
+    ASSERT_EQ(restored.agreements().size(), registry_.agreements().size());
+    for (const auto& [number, in_force] : registry_.agreements()) {
+      EXPECT_EQ(restored.agreements().at(number).position, in_force.position);
+      EXPECT_EQ(restored.agreements().at(number).agreement.SerializeAsString(), in_force.agreement.SerializeAsString());
+    }
     EXPECT_EQ(restored.policy() == nullptr, registry_.policy() == nullptr);
     if (restored.policy() != nullptr && registry_.policy() != nullptr) {
       EXPECT_EQ(restored.policy()->position, registry_.policy()->position);
@@ -413,7 +449,7 @@ TEST_F(RegistryTest, AnOperatorWithoutRolesOrKeyIsDenied) {
 }
 
 TEST_F(RegistryTest, WhatIsNotCarriedOutIsRefused) {
-  EXPECT_EQ(Apply(v1::EVENT_KIND_AGREEMENT_SET, v1::AgreementSet()),
+  EXPECT_EQ(Apply(v1::EVENT_KIND_SELF_INSPECTION, v1::SelfInspection()),
             "unsupported: this version does not carry out events of this kind");
   EXPECT_EQ(Apply(v1::EVENT_KIND_LEDGER_OPENED, opened_), "invalid: ledger: the ledger was opened already");
 }
@@ -646,6 +682,83 @@ TEST_F(ErasureTest, APlanThatBreaksARuleIsRefused) {
   EXPECT_EQ(Refused([](auto& p) { p.mutable_keys(0)->set_first_step(1); }),
             "invalid: plan.keys.last_step: before first_step");
   EXPECT_EQ(Order(Plan(0, 1), {"sato"}), "invalid: consents: of two operators, two persons");
+}
+
+// --- rules of provision, agreements --------------------------------------------------------------
+
+TEST_F(RegistryTest, ARuleOfProvisionMayNotGoBeyondTheLaw) {
+  const std::string in = "invalid: provision_rules[30-15-1/5-6]";
+  EXPECT_EQ(SetProvision([](auto& r) { r.clear_basis(); }),
+            "invalid: provision_rules[].basis: missing, or twice for a recipient");
+  EXPECT_EQ(SetProvision([](auto& r) { r.clear_recipient(); }), in + ": recipient: missing or unknown");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_agencies("税務課"); }), in + ": agencies: 1 to 40 of a-z 0-9 -");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_modes(v1::PROVISION_MODE_UNSPECIFIED); }), in + ": modes: unknown");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_methods(v1::DELIVERY_METHOD_UNSPECIFIED); }), in + ": methods: unknown");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_condition_keys("hat"); }), in + ": condition_keys: no such key: hat");
+  EXPECT_EQ(SetProvision([](auto& r) { r.set_condition_keys_min(5); }), in + ": condition_keys_min: at most 4");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_fields("hat"); }), in + ": fields: no such field: hat");
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_fields("resident_code"); }),
+            in + ": fields: 住民票コード is not released under this article");
+  const std::string number = ": fields: 個人番号 is not released without a basis in 番号法, nor to a municipality";
+  EXPECT_EQ(SetProvision([](auto& r) { r.add_fields("individual_number"); }), in + number);
+  EXPECT_EQ(SetProvision([](auto& r) {
+              r.set_recipient(v1::RECIPIENT_CLASS_MUNICIPAL_AGENCY);
+              r.set_number_basis("番号法9条1項");
+              r.add_fields("individual_number");
+            }),
+            in + number);
+  EXPECT_EQ(SetProvision([](auto& r) {
+              r.set_recipient(v1::RECIPIENT_CLASS_MUNICIPAL_AGENCY);
+              r.set_ordinance("条例2条");
+            }),
+            in + ": requires_agreement: a municipality's agency needs 条例 and 協定");
+  EXPECT_EQ(SetProvision([](auto& r) { r.set_counts_only(true); }), in + ": fields: none where only counts are given");
+  EXPECT_EQ(SetProvision([](auto& r) { r.set_valid_from("soon"); }), in + ": valid_from: not a date");
+  EXPECT_EQ(SetProvision([](auto& r) { r.set_valid_until("2015-10-04"); }),
+            in + ": valid_until: not a date on or after valid_from");
+  EXPECT_EQ(registry_.policy(), nullptr);
+  EXPECT_EQ(SetProvision([](auto& r) {
+              r.set_number_basis("番号法9条1項");
+              r.add_fields("individual_number");
+            }),
+            "ok");
+}
+
+TEST_F(RegistryTest, AnAgreementIsConcludedWithAMunicipalityForItsOwnAgencies) {
+  v1::AgencyRegistered office = Agency();
+  office.set_agency("maebashi-tax");
+  office.set_recipient(v1::RECIPIENT_CLASS_MUNICIPAL_AGENCY);
+  office.set_municipality(kMaebashi);
+  EXPECT_EQ(Conclude(Agreement(), {"sato", "suzuki"}),
+            "invalid: agencies: maebashi-tax is no agency of the municipality");
+  ASSERT_EQ(Apply(v1::EVENT_KIND_AGENCY_REGISTERED, office), "ok");
+  const auto refused = [&](const std::function<void(v1::Agreement&)>& change) {
+    v1::Agreement agreement = Agreement();
+    change(agreement);
+    return Conclude(agreement, {"sato", "suzuki"});
+  };
+  EXPECT_EQ(refused([](auto& a) { a.clear_agreement(); }), "invalid: agreement: missing or too long");
+  EXPECT_EQ(refused([](auto& a) { a.set_municipality("102017"); }), "invalid: municipality: not a municipality's code");
+  EXPECT_EQ(refused([](auto& a) { a.set_municipality("102024"); }),
+            "invalid: agencies: maebashi-tax is no agency of the municipality");
+  EXPECT_EQ(refused([](auto& a) { a.clear_agencies(); }), "invalid: agencies: none");
+  EXPECT_EQ(refused([](auto& a) { a.add_agencies(kAgency); }),
+            "invalid: agencies: gunma-tax is no agency of the municipality");
+  EXPECT_EQ(refused([](auto& a) { a.clear_ordinance(); }), "invalid: ordinance: missing");
+  EXPECT_EQ(refused([](auto& a) { a.add_duties(""); }), "invalid: duties: none, or one without a code");
+  EXPECT_EQ(refused([](auto& a) { a.set_concluded_on("2026-02-29"); }), "invalid: concluded_on: not a date");
+  EXPECT_EQ(refused([](auto& a) { a.set_valid_from("2026-03-19"); }), "invalid: valid_from: before concluded_on");
+  EXPECT_EQ(refused([](auto& a) { a.set_valid_until("2026-03-31"); }),
+            "invalid: valid_until: not a date on or after valid_from");
+  EXPECT_EQ(refused([](auto& a) { a.clear_document_digest(); }), "invalid: document_digest: 32 bytes");
+  EXPECT_EQ(Conclude(Agreement(), {"sato"}), "invalid: consents: of two operators, two persons");
+  EXPECT_TRUE(registry_.agreements().empty());
+  ASSERT_EQ(Conclude(Agreement(), {"sato", "suzuki"}), "ok");
+  v1::Agreement ended = Agreement();
+  ended.set_valid_until("2027-03-31");
+  ASSERT_EQ(Conclude(ended, {"sato", "suzuki"}), "ok");
+  ASSERT_EQ(registry_.agreements().size(), 1u) << "a later one of its number takes its place";
+  EXPECT_EQ(registry_.agreements().at("2026-1").agreement.valid_until(), "2027-03-31");
 }
 
 }  // namespace

@@ -1,0 +1,88 @@
+#include "consumers/policy_explanation.h"
+
+#include <nlohmann/json.hpp>
+
+#include "projections/provision_policy.h"
+
+namespace daicho {
+namespace {
+
+using nlohmann::ordered_json;
+
+Result<Position> PositionAsked(const Projector& projector, const node::ExplainPolicy& asked) {
+  const std::uint64_t applied = projector.position().value();
+  if (asked.as_of_case() == node::ExplainPolicy::kDate) {
+    const std::optional<Date> day = ParseDate(asked.date());
+    if (!day) return Invalid("as-of: not a date");
+    return projector.file().AtEndOf(*day);
+  }
+  if (asked.as_of_case() == node::ExplainPolicy::kPosition) {
+    if (asked.position() >= applied) return Invalid("position: the ledger is not that long yet");
+    return Position(asked.position());
+  }
+  if (applied == 0) return NotFound("the ledger holds nothing yet");
+  return Position(applied - 1);
+}
+
+ordered_json Words(const google::protobuf::RepeatedPtrField<std::string>& words) {
+  return std::vector<std::string>(words.begin(), words.end());
+}
+
+ordered_json RuleJson(const v1::ProvisionRule& rule) {
+  ordered_json out = {{"basis", rule.basis()},
+                      {"recipient", v1::RecipientClass_Name(rule.recipient())},
+                      {"agencies", Words(rule.agencies())},
+                      {"duties", Words(rule.duties())},
+                      {"modes", ordered_json::array()},
+                      {"methods", ordered_json::array()},
+                      {"condition_keys", Words(rule.condition_keys())},
+                      {"condition_keys_min", rule.condition_keys_min()},
+                      {"fields", Words(rule.fields())}};
+  for (const int mode : rule.modes()) out["modes"].push_back(v1::ProvisionMode_Name(static_cast<v1::ProvisionMode>(mode)));
+  for (const int method : rule.methods()) {
+    out["methods"].push_back(v1::DeliveryMethod_Name(static_cast<v1::DeliveryMethod>(method)));
+  }
+  if (!rule.number_basis().empty()) out["number_basis"] = rule.number_basis();
+  if (!rule.ordinance().empty()) out["ordinance"] = rule.ordinance();
+  for (const auto& [name, set] : {std::pair{"requires_agreement", rule.requires_agreement()},
+                                  std::pair{"requires_consent", rule.requires_consent()},
+                                  std::pair{"counts_only", rule.counts_only()}}) {
+    if (set) out[name] = true;
+  }
+  out["valid_from"] = rule.valid_from();
+  if (!rule.valid_until().empty()) out["valid_until"] = rule.valid_until();
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> ExplainPolicy(const Projector& projector, const node::ExplainPolicy& asked, Date today) {
+  ASSIGN_OR_RETURN(const Position at, PositionAsked(projector, asked));
+  const std::string& day = asked.on_date().empty() ? asked.date() : asked.on_date();
+  const std::optional<Date> on = day.empty() ? today : ParseDate(day);
+  if (!on) return Invalid("on: not a date");
+  ProvisionRequest request;
+  request.agency = asked.agency();
+  request.basis = asked.basis();
+  request.duty = asked.duty();
+  request.mode = static_cast<v1::ProvisionMode>(asked.mode());
+  request.method = static_cast<v1::DeliveryMethod>(asked.method());
+  request.condition_keys.assign(asked.condition_keys().begin(), asked.condition_keys().end());
+  request.fields.assign(asked.fields().begin(), asked.fields().end());
+  request.consent = asked.consent();
+  request.on = *on;
+  ASSIGN_OR_RETURN(const Registry registry, projector.RegistryAt(at));
+  const ProvisionDecision decision = Decide(registry, request);
+  ordered_json out = {{"permitted", decision.permitted()}, {"position", at.value()}, {"on", FormatDate(*on)}};
+  if (!decision.permitted()) {
+    out["refusal"] = v1::RefusalReason_Name(decision.refusal);
+    out["reason"] = decision.message;
+  }
+  if (decision.policy) out["policy_position"] = decision.policy->value();
+  if (decision.agreement) out["agreement_position"] = decision.agreement->value();
+  if (decision.rule) out["rule"] = RuleJson(*decision.rule);
+  if (decision.permitted()) out["fields"] = decision.fields;
+  return out.dump();
+}
+
+}  // namespace daicho

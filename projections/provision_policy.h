@@ -1,0 +1,39 @@
+// Who is provided for, with what: the rules of the policy in force, applied to one request. Pure: the same registry
+// and the same request always give the same decision, so that an auditor can make it again.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "events/dates.h"
+#include "events/provision.pb.h"
+#include "ledger/registry.h"
+
+namespace daicho {
+
+struct ProvisionRequest {
+  std::string agency, basis, duty;
+  v1::ProvisionMode mode = v1::PROVISION_MODE_UNSPECIFIED;
+  v1::DeliveryMethod method = v1::DELIVERY_METHOD_UNSPECIFIED;
+  std::vector<std::string> condition_keys;  // fields of SearchCondition that a condition sets
+  std::vector<std::string> fields;          // asked for; none: all that the rule releases
+  bool consent = false;                     // 本人同意 is at hand
+  Date on;                                  // the day on which it is judged
+};
+
+struct ProvisionDecision {
+  v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;  // UNSPECIFIED: permitted
+  std::string message;               // why it is refused, for people: field, colon, the rule
+  std::optional<v1::ProvisionRule> rule;  // the one that decided, unless none fits
+  std::optional<Position> policy, agreement;  // what was applied
+  std::vector<std::string> fields;   // released; none where only counts are given
+
+  bool permitted() const { return refusal == v1::REFUSAL_REASON_UNSPECIFIED; }
+};
+
+// Deny by default: what no rule names is refused. The first reason is told, in the order agency, basis, duty,
+// agreement, consent, mode, condition, fields.
+ProvisionDecision Decide(const Registry& registry, const ProvisionRequest& request);
+
+}  // namespace daicho
