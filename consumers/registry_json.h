@@ -14,6 +14,7 @@ v1::KeyUse KeyUseOf(std::string_view name);
 
 // {"keys": [{use, holder, key_id, public_key, from, until, leaked_from}], "issuers": [{issuer, name, role}],
 //  "operators": [{operator, verification_id, roles, terminals, valid_until}], "agencies": [{agency, …}],
+//  "agreements": [{agreement, position, …}],
 //  "policy": {position, rules}}. Keys, key ids and certificates in hex; until and leaked_from where there are.
 std::string RegistryJson(const Registry& registry);
 
