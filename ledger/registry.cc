@@ -25,15 +25,9 @@ Result<Message> ParsePayload(const std::string& payload) {
   return message;
 }
 
-// Becomes part of a topic's name.
-bool IsName(std::string_view name) {
-  return !name.empty() && name.size() <= kNameBytesMax &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
-}
-
 bool IsRoleIssuer(std::uint32_t prefecture, std::string_view issuer) {
   const std::string prefix = RoleIssuer(static_cast<int>(prefecture), "");
-  return issuer.starts_with(prefix) && IsName(issuer.substr(prefix.size()));
+  return issuer.starts_with(prefix) && IsAgencyName(issuer.substr(prefix.size()));
 }
 
 Status CheckSigningKey(const std::string& bytes) {
@@ -95,7 +89,7 @@ Status CheckProvisionRule(const v1::ProvisionRule& rule) {
       rule.recipient() == v1::RECIPIENT_CLASS_KIKOU || rule.recipient() == v1::RECIPIENT_CLASS_RESIDENT;
   if (rule.recipient() == 0 || !v1::RecipientClass_IsValid(rule.recipient())) return Invalid("recipient: missing or unknown");
   for (const std::string& agency : rule.agencies()) {
-    if (!IsName(agency)) return Invalid("agencies: 1 to 40 of a-z 0-9 -");
+    if (!IsAgencyName(agency)) return Invalid("agencies: 1 to 40 of a-z 0-9 -");
   }
   for (const auto& mode : rule.modes()) {
     if (mode == 0 || !v1::ProvisionMode_IsValid(mode)) return Invalid("modes: unknown");
@@ -135,6 +129,11 @@ Status CheckProvision(const v1::PolicyRules& rules) {
 }
 
 }  // namespace
+
+bool IsAgencyName(std::string_view name) {
+  return !name.empty() && name.size() <= kNameBytesMax &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+}
 
 std::string RoleIssuer(int prefecture, std::string_view role) {
   std::string digits = std::to_string(prefecture * 1000 + 100000).substr(1);
@@ -271,7 +270,7 @@ Status Registry::RegisterIssuer(const std::string& payload, Position at) {
 Status Registry::RegisterAgency(const std::string& payload, Position at) {
   ASSIGN_OR_RETURN(auto agency, ParsePayload<v1::AgencyRegistered>(payload));
   const std::string name = agency.agency();
-  if (!IsName(name)) return Invalid("agency: 1 to 40 of a-z 0-9 -");
+  if (!IsAgencyName(name)) return Invalid("agency: 1 to 40 of a-z 0-9 -");
   if (agency.recipient() == 0 || !v1::RecipientClass_IsValid(agency.recipient())) {
     return Invalid("recipient: missing or unknown");
   }

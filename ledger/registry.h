@@ -149,6 +149,9 @@ class Registry {
 // Those of this version; a ledger that names others is refused.
 v1::Algorithms OwnAlgorithms();
 
+// 1 to 40 of a-z 0-9 -: an agency's name becomes part of its topic's, as a role's does of its issuer's.
+bool IsAgencyName(std::string_view name);
+
 // Issuer under which the prefecture's role submits: "100005.registrar".
 std::string RoleIssuer(int prefecture, std::string_view role);
 

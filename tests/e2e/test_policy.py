@@ -31,14 +31,11 @@ class Policy(unittest.TestCase):
         return said
 
     def register(self, agency, recipient, *arguments):
-        key, certificate = self.directory / f"{agency}.key", self.directory / f"{agency}.pem"
-        public = self.directory / f"{agency}.pub"
-        public.write_text(daicho("operator", "keygen", "--out", key).out)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", self.directory / f"{agency}.pem.key", "-out", certificate, "-days", "3650",
-                        "-subj", f"/CN={agency}"], check=True, capture_output=True)
+        home = self.directory / agency
+        made = json.loads(daicho("agency", "init", "--json", "--home", home, "--agency", agency).out)
         daicho("agency", "add", "--home", self.node.home, "--agency", agency, "--name", agency, "--recipient", recipient,
-               "--certificate", certificate, "--public-key", public, *arguments)
+               "--certificate", made["certificate"], "--public-key", made["public_key"], *arguments)
+        return home
 
     def conclude(self, *arguments, operators=("op1", "op2"), status=0, municipality=MAEBASHI):
         document = self.directory / "agreement.pdf"
@@ -97,6 +94,28 @@ class Policy(unittest.TestCase):
         rule["fields"].append("resident_code")
         file.write_text(json.dumps(rules))
         self.assertIn("住民票コード", daicho(*set_rules, "--operator", "op2", status=2).err)
+
+    def test_an_agencys_keys_are_its_own_and_open_what_anyone_encrypts_to_it(self):
+        home = self.register("gunma-tax", "department")
+        daicho("agency", "init", "--home", home, "--agency", "gunma-tax", status=2)
+        daicho("agency", "init", "--home", self.directory / "other", "--agency", "税務課", status=2)
+        daicho("agency", "init", "--home", self.directory / "other", "--agency", "a", "--days", "0", status=2)
+        for secret in ("keys/signing.key", "keys/encryption.pem"):
+            self.assertEqual((home / secret).stat().st_mode & 0o777, 0o600)
+
+        def openssl(*words, given=b""):
+            return subprocess.run(["openssl", *words], input=given, check=True, capture_output=True).stdout
+
+        certificate = home / "agency.pem"
+        text = openssl("x509", "-in", certificate, "-noout", "-text").decode()
+        for said in ("CN = gunma-tax", "prime256v1", "CA:FALSE", "Key Agreement"):
+            self.assertIn(said, text)
+        openssl("verify", "-CAfile", certificate, certificate)
+        sealed = openssl("cms", "-encrypt", "-binary", "-aes-256-gcm", "-outform", "DER", "-recip", certificate,
+                         "-keyopt", "ecdh_kdf_md:sha256", given="渡邊󠄀".encode())
+        opened = openssl("cms", "-decrypt", "-inform", "DER", "-recip", certificate, "-inkey",
+                         home / "keys/encryption.pem", given=sealed)
+        self.assertEqual(opened.decode(), "渡邊󠄀")
 
     def test_it_tells_a_person_why(self):
         self.register("gunma-tax", "department")
