@@ -9,6 +9,7 @@
 #include "consumers/consent.h"
 #include "consumers/progress.h"
 #include "events/clock.h"
+#include "events/dates.h"
 
 namespace daicho {
 namespace {
@@ -47,15 +48,26 @@ void WatchForStop() {
 
 bool StopRequested() { return g_stop; }
 
-Result<v1::Consent> ConsentOf(const Home& home, const std::vector<std::string>& given, const std::string& operator_id,
-                              v1::EventKind kind, const Digest& digest) {
-  std::string path = home.Path("operators/" + operator_id + ".key");
-  for (const std::string& each : given) {
-    if (each.starts_with(operator_id + "=")) path = each.substr(operator_id.size() + 1);
+Status AddConsents(const Home& home, const std::vector<std::string>& operators, const std::vector<std::string>& given,
+                   v1::EventKind kind, const Digest& digest, google::protobuf::RepeatedPtrField<v1::Consent>& out) {
+  for (const std::string& id : operators) {
+    std::string path = home.Path("operators/" + id + ".key");
+    for (const std::string& each : given) {
+      if (each.starts_with(id + "=")) path = each.substr(id.size() + 1);
+    }
+    auto key = ReadSigningKey(path);
+    if (!key.ok()) return Denied("operator " + id + ": no key at " + path);
+    ASSIGN_OR_RETURN(*out.Add(), GiveConsent(home.ledger, id, *key, kind, digest, SystemClock().Now()));
   }
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + operator_id + ": no key at " + path);
-  return GiveConsent(home.ledger, operator_id, *key, kind, digest, SystemClock().Now());
+  return {};
+}
+
+Status PutDate(const char* option, const std::string& typed, std::string* out) {
+  if (typed.empty()) return {};
+  auto date = ParsePersonDate(typed);
+  if (!date.ok()) return date.status().With(option);
+  *out = FormatDate(*date);
+  return {};
 }
 
 CLI::App* Cli::Group(const char* name, const char* what) {

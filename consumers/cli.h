@@ -21,10 +21,12 @@ int Fail(const Status& status);
 void WatchForStop();
 bool StopRequested();
 
-// The consent of an operator at this machine. Its key: of `given`, "ID=FILE" each, or HOME/operators/ID.key.
+// Adds the consents of operators at this machine. Their keys: of `given`, "ID=FILE" each, or HOME/operators/ID.key.
 // Errors: kDenied without a key.
-Result<v1::Consent> ConsentOf(const Home& home, const std::vector<std::string>& given, const std::string& operator_id,
-                              v1::EventKind kind, const Digest& digest);
+Status AddConsents(const Home& home, const std::vector<std::string>& operators, const std::vector<std::string>& given,
+                   v1::EventKind kind, const Digest& digest, google::protobuf::RepeatedPtrField<v1::Consent>& out);
+// A date as a person types it, to YYYY-MM-DD; nothing typed leaves `out` as it is. Errors: kInvalid with the option.
+Status PutDate(const char* option, const std::string& typed, std::string* out);
 
 class Cli {
  public:

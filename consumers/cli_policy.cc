@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "consumers/cli_registry.h"
-#include "events/dates.h"
 #include "events/provision.pb.h"
 #include "ledger/files.h"
 
@@ -39,20 +38,8 @@ const std::map<std::string, v1::DeliveryMethod> kMethods = {{"line", v1::DELIVER
 
 // The consents of --operator, to what has that digest.
 template <typename Event>
-Status AddConsents(const Arguments& a, const Home& home, v1::EventKind kind, const std::string& what, Event& event) {
-  for (const std::string& id : a.operators) {
-    ASSIGN_OR_RETURN(*event.add_consents(), ConsentOf(home, a.operator_keys, id, kind, Sha256Of({what})));
-  }
-  return {};
-}
-
-// A date as a person types it; empty stays empty.
-Status PutDate(const char* option, const std::string& typed, std::string* out) {
-  if (typed.empty()) return {};
-  auto date = ParsePersonDate(typed);
-  if (!date.ok()) return date.status().With(option);
-  *out = FormatDate(*date);
-  return {};
+Status Confirm(const Arguments& a, const Home& home, v1::EventKind kind, const std::string& what, Event& event) {
+  return AddConsents(home, a.operators, a.operator_keys, kind, Sha256Of({what}), *event.mutable_consents());
 }
 
 int PolicyShow(const Arguments& a) {
@@ -79,7 +66,7 @@ int PolicySet(const Arguments& a) {
     rules.set_version(version + 1);
     v1::PolicySet set;
     set.set_rules(rules.SerializeAsString());
-    RETURN_IF_ERROR(AddConsents(a, node.home(), v1::EVENT_KIND_POLICY_SET, set.rules(), set));
+    RETURN_IF_ERROR(Confirm(a, node.home(), v1::EVENT_KIND_POLICY_SET, set.rules(), set));
     return node.Administer(v1::EVENT_KIND_POLICY_SET, set.SerializeAsString());
   });
 }
@@ -153,7 +140,7 @@ int AgreementSet(const Arguments& a) {
   return ChangeRegistry(a.cli, "協定を登録しました", a.agreement, [&](NodeAccess& node) -> Status {
     v1::AgreementSet set;
     set.set_agreement(agreement.SerializeAsString());
-    RETURN_IF_ERROR(AddConsents(a, node.home(), v1::EVENT_KIND_AGREEMENT_SET, set.agreement(), set));
+    RETURN_IF_ERROR(Confirm(a, node.home(), v1::EVENT_KIND_AGREEMENT_SET, set.agreement(), set));
     return node.Administer(v1::EVENT_KIND_AGREEMENT_SET, set.SerializeAsString());
   });
 }

@@ -82,16 +82,8 @@ Result<std::string> SignedRequest(const Arguments& a, const Home& home, std::str
   }
   ASSIGN_OR_RETURN(*condition.mutable_subject(), FromHex(a.handle));
   if (a.position) request.set_position(*a.position);
-  if (!a.as_of.empty()) {
-    auto date = ParsePersonDate(a.as_of);
-    if (!date.ok()) return date.status().With("--as-of");
-    request.set_date(FormatDate(*date));
-  }
-  if (!a.on.empty()) {
-    auto date = ParsePersonDate(a.on);
-    if (!date.ok()) return date.status().With("--on");
-    request.set_on_date(FormatDate(*date));
-  }
+  if (!a.as_of.empty()) RETURN_IF_ERROR(PutDate("--as-of", a.as_of, request.mutable_date()));
+  RETURN_IF_ERROR(PutDate("--on", a.on, request.mutable_on_date()));
   request.set_history(a.history);
   RETURN_IF_ERROR(PutSearch(a, request));
   request.set_requested_at(SystemClock().Now().value());

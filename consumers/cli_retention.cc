@@ -99,10 +99,10 @@ int RetentionRun(const Arguments& a) {
   for (const std::string& plan : bytes) {
     v1::Erasure order;
     order.set_plan(plan);
-    for (const std::string& id : a.operators) {
-      auto consent = ConsentOf(node->home(), a.operator_keys, id, v1::EVENT_KIND_ERASURE, Sha256Of({plan}));
-      if (!consent.ok()) return Fail(consent.status());
-      *order.add_consents() = std::move(*consent);
+    if (Status status = AddConsents(node->home(), a.operators, a.operator_keys, v1::EVENT_KIND_ERASURE,
+                                    Sha256Of({plan}), *order.mutable_consents());
+        !status.ok()) {
+      return Fail(status);
     }
     request.mutable_run_erasure()->add_orders(order.SerializeAsString());
   }

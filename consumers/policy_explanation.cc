@@ -9,35 +9,16 @@ namespace {
 
 using nlohmann::ordered_json;
 
-Result<Position> PositionAsked(const Projector& projector, const node::ExplainPolicy& asked) {
-  const std::uint64_t applied = projector.position().value();
-  if (asked.as_of_case() == node::ExplainPolicy::kDate) {
-    const std::optional<Date> day = ParseDate(asked.date());
-    if (!day) return Invalid("as-of: not a date");
-    return projector.file().AtEndOf(*day);
-  }
-  if (asked.as_of_case() == node::ExplainPolicy::kPosition) {
-    if (asked.position() >= applied) return Invalid("position: the ledger is not that long yet");
-    return Position(asked.position());
-  }
-  if (applied == 0) return NotFound("the ledger holds nothing yet");
-  return Position(applied - 1);
-}
-
-ordered_json Words(const google::protobuf::RepeatedPtrField<std::string>& words) {
-  return std::vector<std::string>(words.begin(), words.end());
-}
-
 ordered_json RuleJson(const v1::ProvisionRule& rule) {
   ordered_json out = {{"basis", rule.basis()},
                       {"recipient", v1::RecipientClass_Name(rule.recipient())},
-                      {"agencies", Words(rule.agencies())},
-                      {"duties", Words(rule.duties())},
+                      {"agencies", rule.agencies()},
+                      {"duties", rule.duties()},
                       {"modes", ordered_json::array()},
                       {"methods", ordered_json::array()},
-                      {"condition_keys", Words(rule.condition_keys())},
+                      {"condition_keys", rule.condition_keys()},
                       {"condition_keys_min", rule.condition_keys_min()},
-                      {"fields", Words(rule.fields())}};
+                      {"fields", rule.fields()}};
   for (const int mode : rule.modes()) out["modes"].push_back(v1::ProvisionMode_Name(static_cast<v1::ProvisionMode>(mode)));
   for (const int method : rule.methods()) {
     out["methods"].push_back(v1::DeliveryMethod_Name(static_cast<v1::DeliveryMethod>(method)));
@@ -57,7 +38,11 @@ ordered_json RuleJson(const v1::ProvisionRule& rule) {
 }  // namespace
 
 Result<std::string> ExplainPolicy(const Projector& projector, const node::ExplainPolicy& asked, Date today) {
-  ASSIGN_OR_RETURN(const Position at, PositionAsked(projector, asked));
+  const std::optional<Date> as_of = ParseDate(asked.date());
+  if (asked.as_of_case() == node::ExplainPolicy::kDate && !as_of) return Invalid("as-of: not a date");
+  std::optional<std::uint64_t> position;
+  if (asked.as_of_case() == node::ExplainPolicy::kPosition) position = asked.position();
+  ASSIGN_OR_RETURN(const Position at, projector.AsOf(position, as_of));
   const std::string& day = asked.on_date().empty() ? asked.date() : asked.on_date();
   const std::optional<Date> on = day.empty() ? today : ParseDate(day);
   if (!on) return Invalid("on: not a date");

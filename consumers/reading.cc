@@ -205,19 +205,13 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
   Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();
   if (admitted.ok()) {
     event.set_operator_key_id(NoteKeyId(request.operator_id(), admitted->key.bytes()));
-    const std::uint64_t applied = projector->position().value();
-    Position at(applied == 0 ? 0 : applied - 1);
-    Status known;
-    if (request.as_of_case() == v1::ReadRequest::kPosition) {
-      if (request.position() > at.value()) return Invalid("position: the ledger is not that long yet");
-      at = Position(request.position());
-    } else if (as_of) {
-      const Result<Position> end = projector->file().AtEndOf(*as_of);
-      known = end.status();  // kNotFound: before the ledger
-      at = end.ok() ? *end : Position(0);
-      if (!on) on = as_of;
-    }
-    if (!on) on = JapanDate(options_.clock->Now());
+    std::optional<std::uint64_t> position;
+    if (request.as_of_case() == v1::ReadRequest::kPosition) position = request.position();
+    const Result<Position> asked = projector->AsOf(position, as_of);
+    const Status known = asked.status();  // kNotFound: before the ledger
+    if (known.code() == Code::kInvalid) return known;
+    const Position at = asked.ok() ? *asked : Position(0);
+    if (!on) on = as_of ? *as_of : JapanDate(options_.clock->Now());
     event.set_evaluated_at(at.value());
     event.set_on_date(FormatDate(*on));
     const v1::SearchRule* rule = registry.policy() == nullptr ? nullptr : FindRule(registry.policy()->rules, request.duty());

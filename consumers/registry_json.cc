@@ -50,8 +50,8 @@ ordered_json OperatorsJson(const Registry& registry) {
   for (const auto& [id, registered] : registry.operators()) {
     out.push_back({{"operator", id},
                    {"verification_id", registered.verification_id()},
-                   {"roles", std::vector<std::string>(registered.roles().begin(), registered.roles().end())},
-                   {"terminals", std::vector<std::string>(registered.terminals().begin(), registered.terminals().end())},
+                   {"roles", registered.roles()},
+                   {"terminals", registered.terminals()},
                    {"valid_until", registered.valid_until()},
                    {"active", registry.FindOperator(id).ok()}});
   }
@@ -77,9 +77,9 @@ ordered_json AgreementsJson(const Registry& registry) {
     out.push_back({{"agreement", number},
                    {"position", in_force.position.value()},
                    {"municipality", agreement.municipality()},
-                   {"agencies", std::vector<std::string>(agreement.agencies().begin(), agreement.agencies().end())},
+                   {"agencies", agreement.agencies()},
                    {"ordinance", agreement.ordinance()},
-                   {"duties", std::vector<std::string>(agreement.duties().begin(), agreement.duties().end())},
+                   {"duties", agreement.duties()},
                    {"concluded_on", agreement.concluded_on()},
                    {"valid_from", agreement.valid_from()},
                    {"valid_until", agreement.valid_until()},

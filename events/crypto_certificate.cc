@@ -8,18 +8,12 @@
 #include <functional>
 #include <memory>
 
+#include "events/deleter.h"
 #include "events/result.h"
 
 namespace daicho {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* it) const {
-    Free(it);
-  }
-};
 using PkeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
 using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;

@@ -11,6 +11,8 @@
 #include <set>
 #include <thread>
 
+#include "events/deleter.h"
+
 namespace daicho {
 namespace {
 
@@ -18,13 +20,6 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-template <auto Destroy>
-struct Deleter {
-  template <typename T>
-  void operator()(T* p) const {
-    Destroy(p);
-  }
-};
 using ConfPtr = std::unique_ptr<rd_kafka_conf_t, Deleter<rd_kafka_conf_destroy>>;
 using KafkaPtr = std::unique_ptr<rd_kafka_t, Deleter<rd_kafka_destroy>>;
 using TopicPtr = std::unique_ptr<rd_kafka_topic_t, Deleter<rd_kafka_topic_destroy>>;

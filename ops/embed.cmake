@@ -1,10 +1,10 @@
 # Writes files NAME.EXTENSION into one translation unit, as string_views k_NAME of a namespace:
-# cmake -DOUT=… -DDIR=… -DTABLES="a;b" -DEXTENSION=tsv -DHEADER=… -DNAMESPACE=… -P embed.cmake
+# cmake -DOUT=… -DDIR=… -DNAMES="a;b" -DEXTENSION=tsv -DHEADER=… -DNAMESPACE=… -P embed.cmake
 set(text "#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n\n")
-foreach(table IN LISTS TABLES)
-  file(READ "${DIR}/${table}.${EXTENSION}" content)
+foreach(name IN LISTS NAMES)
+  file(READ "${DIR}/${name}.${EXTENSION}" content)
   # A string literal may not be longer than 64 KiB everywhere: cut it into pieces.
-  string(APPEND text "const std::string_view k_${table} =\n")
+  string(APPEND text "const std::string_view k_${name} =\n")
   string(LENGTH "${content}" length)
   set(at 0)
   while(at LESS length)

@@ -360,6 +360,15 @@ Registry Projector::registry() const {
   return impl_->registry;
 }
 
+Result<Position> Projector::AsOf(std::optional<std::uint64_t> asked, std::optional<Date> day) const {
+  const std::uint64_t applied = position().value();
+  if (asked && *asked >= applied) return Invalid("position: the ledger is not that long yet");
+  if (asked) return Position(*asked);
+  if (day) return file().AtEndOf(*day);
+  if (applied == 0) return NotFound("the ledger holds nothing yet");
+  return Position(applied - 1);
+}
+
 Result<Registry> Projector::RegistryAt(Position at) const {
   return LedgerReplay::RegistryAt(*impl_->store, RecordFile::kMeta, at);
 }

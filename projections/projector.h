@@ -13,6 +13,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 
 #include "ledger/key_store.h"
@@ -65,7 +66,10 @@ class Projector {
   const Store& store() const;
   // The administration's state as of position(). Any thread.
   Registry registry() const;
-  // The same behind the entry at `at`, which is visible.
+  // The entry behind which a question is answered: the one at `position`, the last of `day`, or the newest. Errors:
+  // kInvalid for a position that is not visible yet, kNotFound when the ledger held nothing yet.
+  Result<Position> AsOf(std::optional<std::uint64_t> position, std::optional<Date> day) const;
+  // registry() behind the entry at `at`, which is visible.
   Result<Registry> RegistryAt(Position at) const;
   MerkleEdge IssuerTree(const std::string& issuer) const;
 
