@@ -72,7 +72,7 @@ class Progress:
 class Run:
     def __init__(self, options):
         self.options = options
-        self.home = options.home.resolve()
+        self.home = (options.home or usual_home(options.kafka)).resolve()
         self.node = self.home / "node"
         self.notices = self.home / "notices"
         self.loaded = self.home / "loaded.json"  # written last: the load is complete
@@ -202,9 +202,17 @@ class Run:
         write_json(self.loaded, {"issuers": len(issuers), "seconds": round(seconds, 3)})
 
     def resume(self):
-        self.options.kafka = json.loads((self.home / "options.json").read_text())["kafka"]
+        kafka = json.loads((self.home / "options.json").read_text())["kafka"]
+        if self.options.kafka and not kafka:
+            raise Failed(f"{self.home} keeps its ledger in a local log; --fresh starts over, --home DIR goes elsewhere")
+        self.options.kafka = kafka
         self.log = self.open_log()
         self.serve()
+
+    def again(self):
+        """What to say to come back to this home."""
+        kafka = " --kafka" if self.options.kafka else ""
+        return kafka if self.home == usual_home(self.options.kafka) else f"{kafka} --home {relative(self.home)}"
 
     def manifest(self):
         return json.loads((self.notices / "manifest.json").read_text())
@@ -234,7 +242,7 @@ Daichō now keeps the record file of prefecture {status["prefecture"]}, in {stat
 One resident ({example["description"]}), every version that the ledger has kept:
 """)
         print(daicho(*record).rstrip())
-        print("\nLook further" + (":" if not self.options.once else ", after ./ops/run has started it again:"))
+        print("\nLook further" + (":" if not self.options.once else f", after ./ops/run{self.again()} has started it again:"))
         print(line("status", "--home", self.node))
         print(line(*record))
         print(line(*record[:-1], "--on", "令和6年1月1日") + "    what held on that day")
@@ -275,6 +283,11 @@ def write_json(path, value):
     path.write_text(json.dumps(value) + "\n")
 
 
+def usual_home(kafka):
+    """A log of either kind has a home of its own, so that one may be tried after the other."""
+    return ROOT / ("home-kafka" if kafka else "home")
+
+
 def relative(path):
     """As one types it from here, where that is shorter."""
     text = str(path)
@@ -287,7 +300,7 @@ def main():
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--kafka", action="store_true")
     parser.add_argument("--residents", type=int, default=20_000)
-    parser.add_argument("--home", type=pathlib.Path, default=ROOT / "home")
+    parser.add_argument("--home", type=pathlib.Path)
     parser.add_argument("--fresh", action="store_true")
     run = Run(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
