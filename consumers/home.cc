@@ -213,14 +213,24 @@ std::string_view NameOf(HomeKey key) {
     case HomeKey::kIntake: return "intake";
     case HomeKey::kRegistrar: return "registrar";
     case HomeKey::kRecords: return "records";
+    case HomeKey::kProvider: return "provider";
+    case HomeKey::kDisclosure: return "disclosure";
     case HomeKey::kRetention: return "retention";
   }
   CHECK(false);
 }
 
 SigningKey& RoleKey(Home& home, HomeKey key) {
-  CHECK(!KeepsOld(key));
-  return key == HomeKey::kRegistrar ? home.registrar : key == HomeKey::kRecords ? home.records : home.retention;
+  switch (key) {
+    case HomeKey::kRegistrar: return home.registrar;
+    case HomeKey::kRecords: return home.records;
+    case HomeKey::kProvider: return home.provider;
+    case HomeKey::kDisclosure: return home.disclosure;
+    case HomeKey::kRetention: return home.retention;
+    case HomeKey::kReceipts:
+    case HomeKey::kIntake: break;
+  }
+  CHECK(false);
 }
 
 std::string NextKeyPath(const Home& home, HomeKey key) { return KeyPath(home, key, ".next"); }
@@ -282,17 +292,13 @@ Result<Home> CreateHome(const std::string& dir, int prefecture, const std::strin
   home.kafka_config = kafka_config;
   home.key_holder = key_holder;
   home.ledger = RandomArray<16>();
-  home.registrar = SigningKey::Generate();
+  for (const HomeKey key : kRoleKeys) RoleKey(home, key) = SigningKey::Generate();
   home.root = home.registrar.public_key();
-  home.records = SigningKey::Generate();
-  home.retention = SigningKey::Generate();
   home.receipts = SigningKey::Generate();
   home.intake = HpkeKeyPair::Generate();
   if (FileExists(home.Path("daicho.toml"))) return Conflict(dir + " is a home already");
   RETURN_IF_ERROR(MakeDirectories(home.Path("keys")));
-  RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/registrar.key"), home.registrar));
-  RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/records.key"), home.records));
-  RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/retention.key"), home.retention));
+  for (const HomeKey key : kRoleKeys) RETURN_IF_ERROR(WriteSigningKey(KeyPath(home, key), RoleKey(home, key)));
   RETURN_IF_ERROR(WriteSigningKey(home.Path("keys/receipts.key"), home.receipts));
   RETURN_IF_ERROR(WriteSecret(home.Path("keys/intake.key"), home.intake.private_key));
   RETURN_IF_ERROR(WritePublicPart(home));

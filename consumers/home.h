@@ -47,7 +47,7 @@ struct Home {
   std::string kafka_config;  // file of librdkafka settings; empty: none
   std::string key_holder;    // what wraps the data keys and the stores: a pkcs11 URI; empty: HOME/holder
   Key256 root{};             // public key of the registrar that opened the ledger: what it is verified from
-  SigningKey registrar, records, retention, receipts;
+  SigningKey registrar, records, provider, disclosure, retention, receipts;
   HpkeKeyPair intake;
 
   std::string Path(const std::string& name) const { return dir + "/" + name; }
@@ -67,11 +67,12 @@ Result<Home> OpenHome(const std::string& dir);
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);
 
 // A private key of the home, by its file's name: the ledger's own are receipts (the sequencer's) and intake, those of
-// the roles that issue events registrar, records and retention.
-enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kRetention };
-inline constexpr std::array kHomeKeys = {HomeKey::kReceipts, HomeKey::kIntake, HomeKey::kRegistrar, HomeKey::kRecords,
-                                         HomeKey::kRetention};
-inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar, HomeKey::kRecords, HomeKey::kRetention};
+// the roles that issue events registrar, records, provider, disclosure and retention.
+enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kProvider, kDisclosure, kRetention };
+inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar, HomeKey::kRecords, HomeKey::kProvider,
+                                         HomeKey::kDisclosure, HomeKey::kRetention};
+inline constexpr std::array kHomeKeys = {HomeKey::kReceipts, HomeKey::kIntake,     HomeKey::kRegistrar, HomeKey::kRecords,
+                                         HomeKey::kProvider, HomeKey::kDisclosure, HomeKey::kRetention};
 std::string_view NameOf(HomeKey key);
 // Requires: one of kRoleKeys.
 SigningKey& RoleKey(Home& home, HomeKey key);

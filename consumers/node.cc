@@ -598,6 +598,8 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   };
   for (const v1::IssuerRegistered& issuer :
        {RoleIssuerOf(home, "records", "本人確認情報検索", home.records, v1::ISSUER_ROLE_RECORDS),
+        RoleIssuerOf(home, "provider", "提供・移転", home.provider, v1::ISSUER_ROLE_PROVIDER),
+        RoleIssuerOf(home, "disclosure", "開示・訂正・利用停止", home.disclosure, v1::ISSUER_ROLE_DISCLOSURE),
         RoleIssuerOf(home, "retention", "保存期間の管理", home.retention, v1::ISSUER_ROLE_RETENTION)}) {
     RETURN_IF_ERROR(administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer));
   }

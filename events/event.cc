@@ -41,21 +41,24 @@ Digest Commit(std::string_view salt, std::string_view payload) {
 }
 
 v1::Draft MakeDraft(const DraftEvent& event, const std::string& issuer, Sequence sequence) {
-  const Salt salt = RandomArray<16>();
   v1::EventHeader header;
   header.set_kind(event.kind);
   header.set_issuer(issuer);
   header.set_sequence(sequence.value());
   header.set_retention(event.retention);
   header.set_schema_version(1);
-  header.add_commitments(std::string(View(Commit(View(salt), event.payload))));
   v1::Draft draft;
+  const auto add = [&](const std::string& payload, const std::string& subject, bool clear, const Salt& salt) {
+    header.add_commitments(std::string(View(Commit(View(salt), payload))));
+    v1::DraftPart* part = draft.add_parts();
+    part->set_salt(std::string(View(salt)));
+    part->set_payload(payload);
+    part->set_subject(subject);
+    part->set_clear(clear);
+  };
+  add(event.payload, event.subject, event.clear, event.salt ? *event.salt : RandomArray<16>());
+  for (const DraftEvent::Part& part : event.further) add(part.payload, part.subject, false, RandomArray<16>());
   header.SerializeToString(draft.mutable_header());
-  v1::DraftPart* part = draft.add_parts();
-  part->set_salt(std::string(View(salt)));
-  part->set_payload(event.payload);
-  part->set_subject(event.subject);
-  part->set_clear(event.clear);
   return draft;
 }
 

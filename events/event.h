@@ -30,15 +30,21 @@ inline constexpr std::size_t kEventBytesMax = 16u << 20;  // all parts; its entr
 // SHA-256("daicho/commitment/1\n" ‖ salt ‖ payload): hides the payload as long as the salt is unknown.
 Digest Commit(std::string_view salt, std::string_view payload);
 
-// One payload about one subject (or none) as an issuer drafts it.
+// An event as an issuer drafts it: a payload about one subject (or none), and further parts of other subjects.
 struct DraftEvent {
+  struct Part {
+    std::string payload;
+    std::string subject;  // 16-byte handle, or empty
+  };
   v1::EventKind kind = v1::EVENT_KIND_UNSPECIFIED;
   v1::RetentionClass retention = v1::RETENTION_CLASS_UNSPECIFIED;
   std::string payload;
   std::string subject;  // 16-byte handle, or empty
   bool clear = false;
+  std::vector<Part> further;  // at most kPartsPerEventMax - 1
+  std::optional<Salt> salt;   // of `payload`, where its commitment is to be known beforehand
 };
-// Draws the salt. The header's bytes are the leaf of the issuer's tree.
+// Draws the salts. The header's bytes are the leaf of the issuer's tree.
 v1::Draft MakeDraft(const DraftEvent& event, const std::string& issuer, Sequence sequence);
 
 // HPKE info string of sealed submissions: binds them to one ledger.

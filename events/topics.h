@@ -12,7 +12,10 @@ struct Topics {
   std::string Checkpoint() const { return Prefix() + "checkpoint"; }
   std::string Inbox(const std::string& issuer) const { return Prefix() + "inbox." + issuer; }
   std::string Receipt(const std::string& issuer) const { return Prefix() + "receipt." + issuer; }
+  // What an agency is given, and what it says: requests, and receipts of what it was given.
   std::string Provision(const std::string& agency) const { return Prefix() + "provision." + agency; }
+  std::string Request(const std::string& agency) const { return Prefix() + "request." + agency; }
+  std::string Reply(const std::string& agency) const { return Prefix() + "reply." + agency; }
 };
 
 }  // namespace daicho

@@ -138,7 +138,7 @@ class Keys(unittest.TestCase):
         self.send(node, MAEBASHI, 1, 1)
         node.catch_up()
         node.record("--resident-code", resident_code(1))  # its submitter has the old key at hand
-        for role in ("registrar", "records", "retention"):
+        for role in ("registrar", "records", "provider", "disclosure", "retention"):
             old = (node.home / f"keys/{role}.key").read_bytes()
             daicho("key", "rotate", "--home", node.home, "--use", role, "--reason", "by plan")
             self.assertNotEqual((node.home / f"keys/{role}.key").read_bytes(), old)
