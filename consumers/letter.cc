@@ -62,7 +62,7 @@ struct Page {
   std::vector<PlacedLine> lines;
 };
 
-// "１" to "９", then ASCII: the numbering of 記 and of annexes.
+// "１" to "９", then ASCII: the numbering of 記.
 std::string FullWidthNumber(std::size_t number) {
   if (number > 9) return std::to_string(number);
   std::string out;
@@ -179,7 +179,8 @@ void Layout::Stack(const std::vector<std::string>& lines, const std::string& whe
   for (const std::string& text : lines) {
     for (const GlyphLine line : Lines(text, where, room, kBody)) width = std::max(width, WidthOf(line) * kBody.size);
   }
-  for (const std::string& text : lines) Text(text, where, kBody, Align::kLeft, {kTextLeft + room - width, width + 0.01});
+  for (const std::string& text : lines)
+    Text(text, where, kBody, Align::kLeft, {kTextLeft + room - width, width + 0.01});
 }
 
 void Layout::Head() {
@@ -208,7 +209,8 @@ void Layout::Items() {
   constexpr double kNumber = 2;  // em
   double label_width = 0;
   for (const LetterItem& item : letter_.items) {
-    for (const GlyphLine line : Lines(item.label, "記", kTextWidth, kBody)) label_width = std::max(label_width, WidthOf(line));
+    for (const GlyphLine line : Lines(item.label, "記", kTextWidth, kBody))
+      label_width = std::max(label_width, WidthOf(line));
   }
   label_width = std::min(label_width, 12.0);
   const double text_at = (kNumber + label_width + 1) * kBody.size;
@@ -297,7 +299,8 @@ void Layout::Table(const LetterTable& table, const std::string& where) {
     return static_cast<double>(lines_of(row)) * kCell.pitch + 2 * kCellPadY;
   };
   const bool headed = !table.headings.empty();
-  if (headed && table.headings.size() != columns.size()) return Fail(Invalid(where + ": 見出しの列数が幅の数と違います"));
+  if (headed && table.headings.size() != columns.size())
+    return Fail(Invalid(where + ": 見出しの列数が幅の数と違います"));
   const Row headings = headed ? SetRow(table.headings, where + " 見出し", columns) : Row();
   const double heading_height = headed ? height_of(headings) : 0;
   const double page_room = kTextBottom - kTextTop - heading_height - kSmall.pitch;
@@ -343,7 +346,7 @@ void Layout::Table(const LetterTable& table, const std::string& where) {
 void Layout::Annex(const LetterAnnex& annex, std::size_t index) {
   NewPage();
   const std::string where = fmt::format("別紙{}", index + 1);
-  Text("別紙" + FullWidthNumber(index + 1), where, kBody, Align::kLeft);
+  Text(where, where, kBody, Align::kLeft);
   Text(annex.title, where + " 標題", kAnnexTitle, Align::kCentre);
   Skip(kSmall.pitch / 2);
   for (std::size_t at = 0; at < annex.paragraphs.size(); ++at) {
@@ -426,8 +429,8 @@ Result<FacePtr> OpenFace(const std::string& file) {
     return Unavailable("font " + file + ": cannot be read");
   }
   FacePtr out(cairo_ft_font_face_create_for_ft_face(font->face, FT_LOAD_NO_HINTING));
-  CHECK(cairo_font_face_set_user_data(out.get(), &key, font.get(), [](void* kept) { delete static_cast<Font*>(kept); }) ==
-        CAIRO_STATUS_SUCCESS);
+  CHECK(cairo_font_face_set_user_data(out.get(), &key, font.get(),
+                                      [](void* kept) { delete static_cast<Font*>(kept); }) == CAIRO_STATUS_SUCCESS);
   font.release();
   return out;
 }

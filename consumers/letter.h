@@ -1,6 +1,6 @@
-// An official letter (公文書) as PDF: A4 upright, in IPAmj明朝, laid out as offices do (右上に文書番号と日付、左に宛名、
-// 右に発信者、中央に標題、本文、「記」), with annexes (別紙) of captioned tables that run over as many pages as they take.
-// The one door to cairo and FreeType.
+// An official letter (公文書) as PDF: A4 upright, in IPAmj明朝, laid out as offices do
+// (右上に文書番号と日付、左に宛名、 右に発信者、中央に標題、本文、「記」), with annexes (別紙) of captioned tables that
+// run over as many pages as they take. The one door to cairo and FreeType.
 //
 // A character that the font cannot draw makes an error, never another glyph (see letter_type.h).
 #pragma once
@@ -14,11 +14,12 @@
 namespace daicho {
 
 struct LetterTable {
-  std::string caption;                         // above it; may be empty
-  std::vector<double> widths;                  // of the columns, in proportion; they fill the page
-  std::vector<std::string> headings;           // repeated on each page; none: no heading row
-  std::vector<std::vector<std::string>> rows;  // each of as many cells as there are widths; a newline breaks a cell's line
-  bool first_is_heading = false;               // the first column names what the second holds
+  std::string caption;                // above it; may be empty
+  std::vector<double> widths;         // of the columns, in proportion; they fill the page
+  std::vector<std::string> headings;  // repeated on each page; none: no heading row
+  std::vector<std::vector<std::string>>
+      rows;                       // each of as many cells as there are widths; a newline breaks a cell's line
+  bool first_is_heading = false;  // the first column names what the second holds
 };
 
 struct LetterItem {
@@ -52,8 +53,8 @@ struct Letter {
 
 inline constexpr const char* kLetterFont = "/usr/share/fonts/truetype/ipamj/ipamjm.ttf";  // Debian: fonts-ipamj-mincho
 
-// Errors: kInvalid with the place (標題, 別紙1 表1 2行1列) and the character that the font lacks, or for an image that is no
-// PNG of at most 1024 pixels a side; kUnavailable without the font.
+// Errors: kInvalid with the place (標題, 別紙1 表1 2行1列) and the character that the font lacks, or for an image that
+// is no PNG of at most 1024 pixels a side; kUnavailable without the font.
 Result<std::string> LetterPdf(const Letter& letter, const std::string& font = kLetterFont);
 
 }  // namespace daicho

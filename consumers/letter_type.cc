@@ -122,8 +122,8 @@ Status Typeface::Impl::Shape(std::string_view text, std::vector<GlyphCluster>& o
     const std::size_t begin = infos[at].cluster;
     GlyphCluster cluster;
     for (; at < count && infos[at].cluster == begin; ++at) {
-      cluster.glyphs.push_back({infos[at].codepoint, cluster.advance + positions[at].x_offset / em,
-                                -positions[at].y_offset / em});
+      cluster.glyphs.push_back(
+          {infos[at].codepoint, cluster.advance + positions[at].x_offset / em, -positions[at].y_offset / em});
       cluster.advance += positions[at].x_advance / em;
     }
     const std::size_t end = at < count ? infos[at].cluster : text.size();
@@ -178,7 +178,8 @@ Result<std::vector<GlyphCluster>> Typeface::Set(std::string_view text, std::size
   RETURN_IF_ERROR(impl_->Shape(text.substr(plain), out));
   const std::set<std::size_t> breaks = BreaksOf(std::string(text));
   for (GlyphCluster& cluster : out) {
-    cluster.may_break = breaks.contains(static_cast<std::size_t>(cluster.text.data() - text.data()) + cluster.text.size());
+    cluster.may_break =
+        breaks.contains(static_cast<std::size_t>(cluster.text.data() - text.data()) + cluster.text.size());
   }
   return out;
 }

@@ -1,8 +1,8 @@
 // Text set in one font: characters to glyphs, and glyphs to lines. The one door to HarfBuzz.
 //
-// What is drawn is what was checked. A text that holds a character, or a character with a variation selector (IVS), that
-// the font has no glyph for is refused: no other font steps in, and no base glyph stands for the variant that was meant.
-// Lengths are in em, to be multiplied by the size of the type.
+// What is drawn is what was checked. A text that holds a character, or a character with a variation selector (IVS),
+// that the font has no glyph for is refused: no other font steps in, and no base glyph stands for the variant that was
+// meant. Lengths are in em, to be multiplied by the size of the type.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,9 @@ struct GlyphCluster {
   std::string_view text;  // of the text that was set
   std::vector<PlacedGlyph> glyphs;
   double advance = 0;
-  int image = -1;             // index of the image drawn instead of glyphs
-  bool may_break = false;     // a line may end after it
-  bool must_break = false;    // a newline: draws nothing
+  int image = -1;           // index of the image drawn instead of glyphs
+  bool may_break = false;   // a line may end after it
+  bool must_break = false;  // a newline: draws nothing
 };
 
 using GlyphLine = std::span<const GlyphCluster>;

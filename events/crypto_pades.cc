@@ -197,9 +197,9 @@ Result<std::string> SignPdf(std::string_view pdf, const CertifiedKey& seal, Time
   const std::string room = "/Contents <" + std::string(2 * kCmsBytesMax, '0') + ">";
   objects[signature] = "<< /Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached /M (" + PdfTime(at) +
                        ")\n" + ByteRange(0, 0, 0) + "\n" + room + "\n>>";
-  objects[widget] = fmt::format(
-      "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Seal) /F 132 /Rect [ 0 0 0 0 ] /P {} 0 R /V {} 0 R >>", *first,
-      signature);
+  objects[widget] =
+      fmt::format("<< /Type /Annot /Subtype /Widget /FT /Sig /T (Seal) /F 132 /Rect [ 0 0 0 0 ] /P {} 0 R /V {} 0 R >>",
+                  *first, signature);
 
   std::string out(pdf);
   if (!out.ends_with('\n')) out += '\n';

@@ -10,8 +10,8 @@
 namespace daicho {
 
 // The PDF with an invisible signature over all of it, appended as an incremental update: the bytes before stay.
-// `seal`: as MakeSealKey makes it. Requires: a PDF as LetterPdf writes it (one xref table, no forms). Errors: kInvalid for
-// another PDF, or a seal that cannot be read.
+// `seal`: as MakeSealKey makes it. Requires: a PDF as LetterPdf writes it (one xref table, no forms). Errors: kInvalid
+// for another PDF, or a seal that cannot be read.
 Result<std::string> SignPdf(std::string_view pdf, const CertifiedKey& seal, TimeMicros at);
 
 }  // namespace daicho

@@ -23,15 +23,16 @@ namespace fs = std::filesystem;
 // 8 × 8 pixels, a filled diamond.
 const std::string kGlyphPng = [] {
   static constexpr unsigned char bytes[] = {
-      0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52, 0x00, 0x00, 0x00, 0x08,
-      0x00, 0x00, 0x00, 0x08, 0x01, 0x00, 0x00, 0x00, 0x00, 0xec, 0x74, 0x83, 0x26, 0x00, 0x00, 0x00, 0x14, 0x49, 0x44, 0x41,
-      0x54, 0x78, 0x9c, 0x63, 0x78, 0xce, 0x70, 0x98, 0xa1, 0x91, 0x01, 0x04, 0x1a, 0x81, 0xac, 0xe7, 0x00, 0x22, 0xc0, 0x04,
-      0x57, 0x43, 0xc9, 0xf4, 0x54, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
+      0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52,
+      0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x08, 0x01, 0x00, 0x00, 0x00, 0x00, 0xec, 0x74, 0x83,
+      0x26, 0x00, 0x00, 0x00, 0x14, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63, 0x78, 0xce, 0x70, 0x98,
+      0xa1, 0x91, 0x01, 0x04, 0x1a, 0x81, 0xac, 0xe7, 0x00, 0x22, 0xc0, 0x04, 0x57, 0x43, 0xc9, 0xf4,
+      0x54, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
   };
   return std::string(reinterpret_cast<const char*>(bytes), sizeof bytes);
 }();
 
-class LetterTest : public testing::Test {
+class LetterTest : public ::testing::Test {
  protected:
   LetterTest() {
     std::string name = (fs::temp_directory_path() / "daicho-letter-XXXXXX").string();
@@ -41,8 +42,9 @@ class LetterTest : public testing::Test {
     letter_.addressee = {"前橋市大手町一丁目１番１号", "群馬　花子　様"};
     letter_.sender = {"群馬県知事", "（総務部市町村課）"};
     letter_.title = "本人確認情報開示決定通知書";
-    letter_.paragraphs = {"令和8年11月2日付けで請求のありました自己に係る都道府県知事保存本人確認情報について、"
-                          "住民基本台帳法第30条の32第2項の規定により、下記のとおり開示することを決定しましたので通知します。"};
+    letter_.paragraphs = {
+        "令和8年11月2日付けで請求のありました自己に係る都道府県知事保存本人確認情報について、"
+        "住民基本台帳法第30条の32第2項の規定により、下記のとおり開示することを決定しましたので通知します。"};
     letter_.items = {{"開示する本人確認情報", "別紙１のとおり"}, {"開示の方法", "書面の交付"}};
     letter_.contact = {"担当　群馬県総務部市町村課行政係"};
     letter_.made_at = TimeMicros(1'795'000'000'000'000);
@@ -78,12 +80,14 @@ class LetterTest : public testing::Test {
 };
 
 TEST_F(LetterTest, SaysWhatWentIntoIt) {
-  letter_.annexes = {{"開示する本人確認情報", {"令和8年11月26日現在"}, {{"", {1, 3}, {"項目", "内容"}, {{"氏名", "群馬　花子"}}}}}};
+  letter_.annexes = {
+      {"開示する本人確認情報", {"令和8年11月26日現在"}, {{"", {1, 3}, {"項目", "内容"}, {{"氏名", "群馬　花子"}}}}}};
   const std::string text = Extracted();
-  EXPECT_EQ(text.find("市第123号令和8年11月26日前橋市大手町一丁目１番１号群馬花子様群馬県知事（総務部市町村課）"), 0U) << text;
+  EXPECT_EQ(text.find("市第123号令和8年11月26日前橋市大手町一丁目１番１号群馬花子様群馬県知事（総務部市町村課）"), 0U)
+      << text;
   EXPECT_NE(text.find(Packed(letter_.title + letter_.paragraphs[0] + "記")), std::string::npos) << text;
   EXPECT_NE(text.find("１開示する本人確認情報別紙１のとおり２開示の方法書面の交付"), std::string::npos) << text;
-  EXPECT_NE(text.find("別紙１開示する本人確認情報令和8年11月26日現在項目内容氏名群馬花子"), std::string::npos) << text;
+  EXPECT_NE(text.find("別紙1開示する本人確認情報令和8年11月26日現在項目内容氏名群馬花子"), std::string::npos) << text;
   EXPECT_NE(text.find("1/2"), std::string::npos) << text;
   EXPECT_NE(text.find("2/2"), std::string::npos) << text;
 }
@@ -170,7 +174,7 @@ TEST_F(LetterTest, NeedsItsFont) {
   EXPECT_EQ(LetterPdf(letter_, dir_ + "/bad.ttf").status().code(), Code::kUnavailable);
 }
 
-class TypeTest : public testing::Test {
+class TypeTest : public ::testing::Test {
  protected:
   TypeTest() : face_(Typeface::Open(kLetterFont).value()) {}
 
@@ -201,9 +205,9 @@ class TypeTest : public testing::Test {
 
 // Of each a base and two registered variants (Moji_Joho); one of the variants may be the base's own shape.
 TEST_F(TypeTest, AVariantIsAnotherGlyphThanItsBase) {
-  for (const auto& [base, first, second] : {std::array{"葛", "\U000E0102", "\U000E0104"},
-                                            std::array{"邊", "\U000E010B", "\U000E0109"},
-                                            std::array{"邉", "\U000E0117", "\U000E0110"}}) {
+  for (const auto& [base, first, second] :
+       {std::array{"葛", "\U000E0102", "\U000E0104"}, std::array{"邊", "\U000E010B", "\U000E0109"},
+        std::array{"邉", "\U000E0117", "\U000E0110"}}) {
     std::set<std::vector<std::uint32_t>> seen;
     for (const std::string& text : {std::string(base), std::string(base) + first, std::string(base) + second}) {
       const std::vector<std::uint32_t> glyphs = Glyphs(text);

@@ -1,6 +1,4 @@
 // The signature within a PDF, judged by poppler's pdfsig (NSS), which shares no code with what made it.
-#include "events/crypto_pades.h"
-
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -11,6 +9,7 @@
 #include <tuple>
 
 #include "consumers/letter.h"
+#include "events/crypto_pades.h"
 
 namespace daicho {
 namespace {
@@ -19,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr TimeMicros kNow{1'795'658'400'000'000};  // 2026-11-26 11:00 in Japan
 
-class PadesTest : public testing::Test {
+class PadesTest : public ::testing::Test {
  protected:
   PadesTest() {
     std::string name = (fs::temp_directory_path() / "daicho-pades-XXXXXX").string();
