@@ -52,6 +52,7 @@ void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
 void AddKeyCommands(Cli& cli);     // operator, agency, key, issuer rotate and revoke
 void AddPolicyCommands(Cli& cli);  // policy, agreement
+void AddProvideCommands(Cli& cli);  // provide, media handover
 void AddRecordCommands(Cli& cli);   // record, search
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset
 void AddAuditCommands(Cli& cli);    // audit …, export

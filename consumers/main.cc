@@ -82,6 +82,7 @@ int Main(int argc, char** argv) {
   AddGatewayCommands(cli);
   AddKeyCommands(cli);
   AddPolicyCommands(cli);
+  AddProvideCommands(cli);
   AddRecordCommands(cli);
   AddMatchingCommands(cli);
   AddAuditCommands(cli);

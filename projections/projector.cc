@@ -360,6 +360,11 @@ Registry Projector::registry() const {
   return impl_->registry;
 }
 
+std::pair<Position, Registry> Projector::registry_at_position() const {
+  const std::lock_guard lock(impl_->mutex);
+  return {impl_->visible, impl_->registry};
+}
+
 Result<Position> Projector::AsOf(std::optional<std::uint64_t> asked, std::optional<Date> day) const {
   const std::uint64_t applied = position().value();
   if (asked && *asked >= applied) return Invalid("position: the ledger is not that long yet");
