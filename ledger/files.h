@@ -43,6 +43,28 @@ class Descriptor {
   int fd_ = -1;
 };
 
+// A file that is written piece by piece and appears under its name whole and durable, or not at all.
+class NewFile {
+ public:
+  // `mode` as in open(2). Until Commit the bytes lie beside, in `path`.new, which replaces one left there before.
+  static Result<NewFile> Create(const std::string& path, unsigned mode = 0600);
+  NewFile(NewFile&&) noexcept = default;
+  ~NewFile();  // without Commit: removes what lies beside
+
+  Status Append(std::string_view bytes);
+  Status Commit();  // once, the last call
+
+ private:
+  NewFile(std::string path, Descriptor file) : path_(std::move(path)), file_(std::move(file)) {}
+  Status Flush();
+  std::string Beside() const { return path_ + ".new"; }
+
+  std::string path_;
+  Descriptor file_;
+  std::string buffer_;
+  std::uint64_t written_ = 0;
+};
+
 // How much could be read from `offset` on: less than `size` only at the end of the file.
 Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size);
 Status WriteAt(const Descriptor& file, std::uint64_t offset, std::string_view bytes);
