@@ -4,12 +4,13 @@
 //
 // Every question is asked as of a position, which must be visible, and costs what it costs as of now.
 //
-//   family       key (big-endian; 0 is the byte)               value
-//   provisions   position(8)                                   kind(1) ‖ admitted_at(8) ‖ Provision
-//   references   agency 0 reference 0 what(1) ‖ position(8)    refusal(1); what: 0 an event, 1 it ends the standing request
-//   asked        agency 0 basis 0 day 0 position(8)            conditions(8) asked that day, this event's included
-//   deliveries   agency 0 position(8)                          delivered(8) ‖ confirmed(8) ‖ oldest(8) ‖ provision(1)
-//   receipts     position(8) of the delivery                   position(8) of its receipt
+//   family       key (big-endian; <x>: length(4) ‖ x)          value
+//   events       position(8)                                   kind(1) ‖ admitted_at(8) ‖ Provision
+//   references   <agency> ‖ <reference> ‖ what(1) ‖ position(8)  refusal(1); what: 0 an event, 1 an end of a standing request
+//   asked        <agency> ‖ <basis> ‖ <day> ‖ position(8)      conditions(8) asked that day, this event's included
+//   deliveries   <agency> ‖ position(8)                        what(1) ‖ delivered(8) ‖ confirmed(8) ‖ oldest(8); what: 0 an
+//                                                              event, 1 a receipt; oldest unconfirmed: all ones, none
+//   receipts     position(8) of the event                      position(8) of its receipt
 //   given        handle(16) ‖ position(8) ‖ part(1)            ProvisionResult
 //   standing     handle(16) ‖ position(8)                      nothing: the person is followed from there on
 //   suspensions  handle(16) ‖ position(8)                      SuspensionDecided
@@ -108,26 +109,28 @@ using Erased = std::function<void(const v1::KeyReference&)>;
 class Writer {
  public:
   explicit Writer(const Store& record_file) : store_(record_file) {}  // borrowed
-  // Goes back to what the store holds. The store is as it was behind the entry before `next`.
-  Status Load(Position next);
+  // Goes back to what the store holds.
+  Status Load();
   // `erased` is told of each part that has no key any more. Errors: kTampered, kCorrupt.
   Status PutEntry(const LedgerReplay::Checked& entry, const KeyStore& keys, const Put& put, const Erased& erased);
 
  private:
-  struct Open {  // deliveries of one agency
+  struct Agency {
     std::uint64_t delivered = 0;
     std::uint64_t confirmed = 0;
     std::map<Position, std::string> waiting;  // for a receipt: digest of what was delivered
   };
 
   Status PutProvision(const LedgerReplay::Checked& entry, const KeyStore& keys, const Put& put, const Erased& erased);
+  Status PutResult(const v1::Provision& provision, const LedgerReplay::Checked& entry, int part, const std::string& payload,
+                 const Put& put);
   Status PutReceipt(const LedgerReplay::Checked& entry, const std::string& payload, const Put& put);
   Status PutAsked(const v1::Provision& provision, Position position, const Put& put);
-  void PutDeliveries(const std::string& agency, Position position, bool provision, const Put& put);
+  void PutDeliveries(const std::string& agency, Position position, char what, const Put& put);
 
   const Store& store_;
   std::map<std::string, std::uint64_t> asked_;  // by the key without its position
-  std::map<std::string, Open> open_;            // by agency
+  std::map<std::string, Agency> agencies_;      // by name
 };
 
 }  // namespace provision_register
