@@ -82,7 +82,9 @@ int Main(int argc, char** argv) {
   AddGatewayCommands(cli);
   AddKeyCommands(cli);
   AddPolicyCommands(cli);
+  AddProvideCommands(cli);
   AddRecordCommands(cli);
+  AddRegisterCommands(cli);
   AddMatchingCommands(cli);
   AddAuditCommands(cli);
   AddRetentionCommands(cli);

@@ -13,6 +13,9 @@
 #include "consumers/node_socket.h"
 #include "consumers/policy/first_rules.h"
 #include "consumers/policy_explanation.h"
+#include "consumers/providing.h"
+#include "consumers/provision_answer.h"
+#include "consumers/provision_report.h"
 #include "consumers/publishing.h"
 #include "consumers/matching_files.h"
 #include "consumers/reading.h"
@@ -53,6 +56,7 @@ struct Node::Impl {
   std::unique_ptr<Sequencer> sequencer;
   std::unique_ptr<LiveProjector> projector;
   std::unique_ptr<Reading> reading;
+  std::unique_ptr<Providing> providing;
   std::unique_ptr<Publishing> publishing;
   std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
@@ -75,6 +79,7 @@ struct Node::Impl {
     if (Has("projector")) RETURN_IF_ERROR(StartProjector());
     RETURN_IF_ERROR(ReplaceLostIntake());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
+    if (Has("provider")) RETURN_IF_ERROR(StartProviding());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
     if (!options.listen) return {};
@@ -131,6 +136,23 @@ struct Node::Impl {
     o.clock = &clock;
     o.submit = [this](const DraftEvent& event) { return SubmitReading(event); };
     reading = std::make_unique<Reading>(std::move(o));
+    return {};
+  }
+
+  Status StartProviding() {
+    if (projector == nullptr) return Invalid("roles: provider needs projector");
+    ProvidingOptions o;
+    o.prefecture = home.prefecture;
+    o.ledger = home.ledger;
+    o.dir = home.Path("provider");
+    o.log = log.get();
+    o.clock = &clock;
+    o.projector = [this] { return projector->get(); };
+    o.submit = [this](const std::vector<DraftEvent>& events) { return provider.Submit(events); };
+    o.settle = [this] { return provider.Settle(); };
+    o.follow = options.listen;
+    o.failed = [this](const Status& status) { Finish("provider", status); };
+    ASSIGN_OR_RETURN(providing, Providing::Start(std::move(o)));
     return {};
   }
 
@@ -237,6 +259,49 @@ struct Node::Impl {
     changed.notify_all();
   }
 
+  node::Response Provide(const node::Provide& request) {
+    if (providing == nullptr) return Answered(Unsupported("this node does not provide"));
+    ProvisionAsked asked;
+    asked.request = request.request();
+    asked.signature = request.signature();
+    asked.out = request.out();
+    if (!asked.operator_act.ParseFromString(request.operator_act())) return Answered(Invalid("operator: cannot be read"));
+    if (asked.operator_act.operator_id().empty()) return Answered(Denied("operator: 操作者が要ります"));
+    if (!request.request_file().empty()) {
+      auto bytes = ReadFile(request.request_file());
+      if (!bytes.ok()) return Answered(bytes.status());
+      asked.request = std::move(*bytes);
+    }
+    auto outcome = providing->Provide(asked);
+    if (!outcome.ok()) return Answered(outcome.status());
+    node::Response response;
+    response.set_json(OutcomeJson(*outcome));
+    if (!outcome->cms.empty()) response.add_blobs(std::move(outcome->cms));
+    return response;
+  }
+
+  static std::string OutcomeJson(const ProvisionOutcome& outcome) {
+    using nlohmann::ordered_json;
+    const bool refused = outcome.refusal != v1::REFUSAL_REASON_UNSPECIFIED;
+    ordered_json out = {{"outcome", refused ? "refused" : "answered"}};
+    if (refused) {
+      out["refusal"] = ReasonWord(outcome.refusal);
+      out["message"] = outcome.message;
+    }
+    for (const FileError& error : outcome.errors) {
+      out["errors"].push_back({{"line", error.line}, {"field", error.field}, {"rule", error.rule}, {"message", error.message}});
+    }
+    if (!refused) {
+      out["found"] = outcome.found;
+      out["none"] = outcome.none;
+      out["multiple"] = outcome.multiple;
+      out["refused"] = outcome.refused;
+    }
+    out["positions"] = {outcome.first.value(), outcome.last.value()};
+    if (!outcome.file_digest.empty()) out["sha256"] = ToHex(outcome.file_digest);
+    return out.dump();
+  }
+
   std::mutex keys_mutex;  // guards the home's keys
 
   // What a rotation leaves to do: to take the key that is in force by now, to destroy the one before once nothing
@@ -312,15 +377,36 @@ struct Node::Impl {
     return o;
   }
 
-  std::mutex records_mutex;
-  std::unique_ptr<Submitter> records;  // guarded by records_mutex
+  // A role that submits all the time.
+  struct Outbox {
+    Impl& impl;
+    HomeKey role;
+    std::mutex mutex = {};
+    std::unique_ptr<Submitter> submitter = nullptr;  // guarded by mutex
+
+    Status Open() {
+      if (submitter != nullptr) return {};
+      ASSIGN_OR_RETURN(submitter, Submitter::Open(impl.OutboxOf(role)));
+      return {};
+    }
+    Result<v1::Receipt> Submit(const std::vector<DraftEvent>& events) {
+      const std::lock_guard lock(mutex);
+      RETURN_IF_ERROR(Open());
+      return submitter->Submit(events);
+    }
+    // Position behind what a crash or a failure had left on its way.
+    Result<std::optional<Position>> Settle() {
+      const std::lock_guard lock(mutex);
+      RETURN_IF_ERROR(Open());
+      ASSIGN_OR_RETURN(const auto receipt, submitter->SettlePending());
+      if (!receipt || receipt->outcome() == v1::OUTCOME_REJECTED) return std::optional<Position>();
+      return std::optional(Position(receipt->last_position() + 1));
+    }
+  };
+  Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider};
 
   Status SubmitReading(const DraftEvent& event) {
-    const std::lock_guard lock(records_mutex);
-    if (records == nullptr) {
-      ASSIGN_OR_RETURN(records, Submitter::Open(OutboxOf(HomeKey::kRecords)));
-    }
-    ASSIGN_OR_RETURN(const v1::Receipt receipt, records->Submit({event}));
+    ASSIGN_OR_RETURN(const v1::Receipt receipt, records.Submit({event}));
     if (receipt.outcome() == v1::OUTCOME_REJECTED) {
       return Internal("the event of the reading was rejected: " +
                       (receipt.violations_size() > 0 ? receipt.violations(0).rule() : ""));
@@ -334,6 +420,7 @@ Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Node::~Node() {
   impl_->home_socket.reset();
   impl_->log_socket.reset();
+  impl_->providing.reset();
   for (std::jthread* role : {&impl_->retaining, &impl_->renewing, &impl_->sequencing}) {
     role->request_stop();
     if (role->joinable()) role->join();
@@ -380,6 +467,30 @@ node::Response Node::Answer(const node::Request& request) {
       if (!answer.ok()) return Answered(answer.status());
       response.set_json(std::move(answer->lines));
       response.set_explanation(std::move(answer->explanation));
+      return response;
+    }
+    case node::Request::kProvide:
+      return impl_->Provide(request.provide());
+    case node::Request::kReadProvisions: {
+      if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
+      auto answer = impl_->reading->ReadProvisions(request.read_provisions().request(), request.read_provisions().signature());
+      if (!answer.ok()) return Answered(answer.status());
+      response.set_json(std::move(answer->lines));
+      return response;
+    }
+    case node::Request::kListProvisions: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      auto page = ListProvisions(*impl_->projector->get(), request.list_provisions());
+      if (!page.ok()) return Answered(page.status());
+      response.set_json(std::move(page->lines));
+      if (page->next) response.set_end(page->next->value());
+      return response;
+    }
+    case node::Request::kCountProvisions: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      auto rows = CountProvisions(*impl_->projector->get(), request.count_provisions());
+      if (!rows.ok()) return Answered(rows.status());
+      response.set_json(CountsJson(*rows));
       return response;
     }
     case node::Request::kUseMatching:
@@ -454,9 +565,11 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
   ASSIGN_OR_RETURN(auto registrar, Submitter::Open(impl_->OutboxOf(HomeKey::kRegistrar)));
   DraftEvent event;
   event.kind = kind;
-  event.retention = v1::RETENTION_CLASS_ADMINISTRATION;
   event.payload = payload;
-  event.clear = true;
+  if (const KindInfo* info = FindKind(kind)) {
+    event.retention = info->retention;
+    event.clear = info->clear;
+  }
   ASSIGN_OR_RETURN(const v1::Receipt receipt, registrar->Submit({event}));
   if (receipt.outcome() == v1::OUTCOME_REJECTED) {
     return Invalid(receipt.violations_size() > 0 ? receipt.violations(0).message() : "rejected");
@@ -532,6 +645,10 @@ Result<std::string> Node::StatusJson() {
     roles["notary"] = {{"position", out["checkpoint"].is_null() ? ordered_json(0) : out["checkpoint"]["size"]}};
     if (const std::string url = impl_->publishing->url(); !url.empty()) out["http"] = url;
   }
+  if (impl_->providing != nullptr) {
+    ASSIGN_OR_RETURN(const std::string json, impl_->providing->StatusJson());
+    roles["provider"] = ordered_json::parse(json);
+  }
   out["keys"] = {{"epoch", impl_->keys->epoch()}, {"erased_through", impl_->keys->erased_through().value()}};
   out["roles"] = std::move(roles);
   return out.dump();
@@ -606,7 +723,8 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   std::vector<std::string> roles;
   for (const v1::RoleDefined& role :
        {OperatorRole("representative-terminal", "代表端末", kFirstDuty,
-                     {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH}),
+                     {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH,
+                      v1::PERMISSION_PROVIDE, v1::PERMISSION_PROVIDE_BATCH, v1::PERMISSION_DISCLOSE}),
         OperatorRole("administrator", "管理者", "admin",
                      {v1::PERMISSION_CONSENT, v1::PERMISSION_ERASE, v1::PERMISSION_ADMINISTER, v1::PERMISSION_AUDIT})}) {
     RETURN_IF_ERROR(administer(v1::EVENT_KIND_ROLE_DEFINED, role));

@@ -3,6 +3,7 @@
 //
 //   sequencer   admits submissions            projector   keeps the record file
 //   records     answers readings, each of which is an event before its answer leaves (needs projector)
+//   provider    answers agencies likewise, and puts the answers on their topics (needs projector)
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@
 namespace daicho {
 
 struct NodeOptions {
-  std::set<std::string> roles = {"sequencer", "projector", "records", "notary", "retention"};
+  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention"};
   bool listen = false;  // serve the sockets
   // Of the notary: HTTP address and the certificate of its TLS; empty: none.
   std::string http, certificate_file, key_file;
@@ -57,6 +58,7 @@ class Node {
 
 // Signed by an operator, see events/search.proto.
 inline constexpr std::string_view kReadRequestTag = "daicho/read/1\n";
+inline constexpr std::string_view kReadProvisionsTag = "daicho/read-provisions/1\n";
 
 // The events every new ledger begins with: its opening, the roles' issuers, two operators and their role.
 struct Founder {

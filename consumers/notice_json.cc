@@ -1,6 +1,8 @@
 #include "consumers/notice_json.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 namespace daicho {
@@ -150,11 +152,11 @@ void AppendAddress(std::string& out, const v1::Address& address) {
   object.TextUnlessEmpty("postal_code", address.postal_code());
 }
 
-void AppendGlyphs(std::string& out, const v1::ResidentRecord& record) {
+void AppendGlyphs(std::string& out, std::span<const v1::ExternalGlyph* const> glyphs) {
   out += '[';
-  for (int i = 0; i < record.external_glyphs_size(); ++i) {
+  for (std::size_t i = 0; i < glyphs.size(); ++i) {
     if (i > 0) out += ',';
-    const v1::ExternalGlyph& glyph = record.external_glyphs(i);
+    const v1::ExternalGlyph& glyph = *glyphs[i];
     ObjectWriter object(out);
     object.Text("field", glyph.field());
     object.Number("index", glyph.index());
@@ -163,21 +165,30 @@ void AppendGlyphs(std::string& out, const v1::ResidentRecord& record) {
   out += ']';
 }
 
-void AppendRecord(std::string& out, const v1::ResidentRecord& record) {
-  ObjectWriter object(out);
-  object.Text("name", record.name());
-  object.Text("kana", record.kana());
-  object.Key("kana_certified") += record.kana_certified() ? "true" : "false";
-  if (record.has_former_name()) {
+// The fields that `wanted` names.
+void AppendRecord(ObjectWriter& object, const v1::ResidentRecord& record, auto wanted) {
+  if (wanted("name")) object.Text("name", record.name());
+  if (wanted("kana")) object.Text("kana", record.kana());
+  if (wanted("kana_certified")) object.Key("kana_certified") += record.kana_certified() ? "true" : "false";
+  if (record.has_former_name() && wanted("former_name")) {
     AppendAdditionalName(object.Key("former_name"), record.former_name());
   }
-  if (record.has_alias()) AppendAdditionalName(object.Key("alias"), record.alias());
-  object.TextUnlessEmpty("latin_name", record.latin_name());
-  object.Text("birth", record.birth());
-  object.TextUnlessEmpty("sex", SexName(record.sex()));
-  if (record.has_address()) AppendAddress(object.Key("address"), record.address());
-  object.TextUnlessEmpty("individual_number", record.individual_number());
-  if (record.external_glyphs_size() > 0) AppendGlyphs(object.Key("external_glyphs"), record);
+  if (record.has_alias() && wanted("alias")) AppendAdditionalName(object.Key("alias"), record.alias());
+  if (wanted("latin_name")) object.TextUnlessEmpty("latin_name", record.latin_name());
+  if (wanted("birth")) object.Text("birth", record.birth());
+  if (wanted("sex")) object.TextUnlessEmpty("sex", SexName(record.sex()));
+  if (record.has_address() && wanted("address")) AppendAddress(object.Key("address"), record.address());
+  if (wanted("individual_number")) object.TextUnlessEmpty("individual_number", record.individual_number());
+  std::vector<const v1::ExternalGlyph*> glyphs;
+  for (const v1::ExternalGlyph& glyph : record.external_glyphs()) {
+    if (wanted(glyph.field())) glyphs.push_back(&glyph);
+  }
+  if (!glyphs.empty() && wanted("external_glyphs")) AppendGlyphs(object.Key("external_glyphs"), glyphs);
+}
+
+void AppendRecord(std::string& out, const v1::ResidentRecord& record) {
+  ObjectWriter object(out);
+  AppendRecord(object, record, [](std::string_view) { return true; });
 }
 
 }  // namespace
@@ -216,6 +227,17 @@ std::string NoticeLine(const v1::UpdateNotice& notice) {
 std::string RecordJson(const v1::ResidentRecord& record) {
   std::string out;
   AppendRecord(out, record);
+  return out;
+}
+
+std::string ReleasedRecordJson(const v1::UpdateNotice& notice, const std::vector<std::string>& fields) {
+  const auto wanted = [&](std::string_view name) { return std::ranges::find(fields, name) != fields.end(); };
+  std::string out;
+  {
+    ObjectWriter object(out);
+    if (wanted("resident_code")) object.Text("resident_code", notice.resident_code());
+    AppendRecord(object, notice.record(), wanted);
+  }
   return out;
 }
 

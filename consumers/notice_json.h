@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "consumers/strict_json.h"
 #include "events/resident.pb.h"
@@ -25,6 +26,8 @@ std::optional<v1::Sex> SexFromName(std::string_view name);
 // CheckNotice; an enum without a known value is left out.
 std::string NoticeLine(const v1::UpdateNotice& notice);
 std::string RecordJson(const v1::ResidentRecord& record);
+// The record with the named fields only; "resident_code" is the notice's. Images of external glyphs only of such fields.
+std::string ReleasedRecordJson(const v1::UpdateNotice& notice, const std::vector<std::string>& fields);
 
 // Replaces `notice`. Judges the form only; the content is CheckNotice's.
 JsonReading ReadNotice(std::string_view json, v1::UpdateNotice& notice);

@@ -27,9 +27,12 @@ ordered_json RuleJson(const v1::ProvisionRule& rule) {
   if (!rule.ordinance().empty()) out["ordinance"] = rule.ordinance();
   for (const auto& [name, set] : {std::pair{"requires_agreement", rule.requires_agreement()},
                                   std::pair{"requires_consent", rule.requires_consent()},
-                                  std::pair{"counts_only", rule.counts_only()}}) {
+                                  std::pair{"counts_only", rule.counts_only()},
+                                  std::pair{"despite_suspension", rule.despite_suspension()}}) {
     if (set) out[name] = true;
   }
+  if (rule.lines_max() != 0) out["lines_max"] = rule.lines_max();
+  if (rule.quota_per_day() != 0) out["quota_per_day"] = rule.quota_per_day();
   out["valid_from"] = rule.valid_from();
   if (!rule.valid_until().empty()) out["valid_until"] = rule.valid_until();
   return out;
@@ -52,12 +55,17 @@ Result<std::string> ExplainPolicy(const Projector& projector, const node::Explai
   request.duty = asked.duty();
   request.mode = static_cast<v1::ProvisionMode>(asked.mode());
   request.method = static_cast<v1::DeliveryMethod>(asked.method());
-  request.condition_keys.assign(asked.condition_keys().begin(), asked.condition_keys().end());
   request.fields.assign(asked.fields().begin(), asked.fields().end());
-  request.consent = asked.consent();
   request.on = *on;
   ASSIGN_OR_RETURN(const Registry registry, projector.RegistryAt(at));
-  const ProvisionDecision decision = Decide(registry, request);
+  ProvisionDecision decision = Decide(registry, request);
+  if (decision.permitted()) {
+    const std::vector<std::string> keys(asked.condition_keys().begin(), asked.condition_keys().end());
+    if (auto refusal = CheckCondition(*decision.rule, keys, asked.consent())) {
+      decision.refusal = refusal->reason;
+      decision.message = std::move(refusal->message);
+    }
+  }
   ordered_json out = {{"permitted", decision.permitted()}, {"position", at.value()}, {"on", FormatDate(*on)}};
   if (!decision.permitted()) {
     out["refusal"] = v1::RefusalReason_Name(decision.refusal);

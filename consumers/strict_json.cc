@@ -160,13 +160,14 @@ class Reader {
   bool Scalar(Fits fits, Set set) {
     if (skipped_depth_ > 0) return true;
     if (depth_ == 0) return WrongType();
-    const Frame& frame = Top();
+    Frame& frame = Top();
     if (frame.field == nullptr) return true;
     if constexpr (std::is_null_pointer_v<Fits>) {
       return WrongType();
     } else {
-      if (frame.in_array || !fits(*frame.field)) return WrongType();
+      if (frame.in_array != frame.field->array || !fits(*frame.field)) return WrongType();
       const JsonFault fault = set(*frame.field, frame.object);
+      if (frame.in_array) ++frame.index;
       return fault.rule.empty() || Break(PathOf(frame.field->name), fault.rule, fault.message);
     }
   }
@@ -177,7 +178,7 @@ class Reader {
     std::string path = PathOf(frame.field->name);
     if (frame.in_array) {
       // An empty element takes its place, so that the elements after it keep their numbers.
-      frame.field->child(frame.object);
+      if (frame.field->child != nullptr) frame.field->child(frame.object);
       path += "[" + std::to_string(frame.index++) + "]";
     }
     return Break(std::move(path), "type", "値の型が違います");

@@ -47,7 +47,7 @@ struct JsonField {
   void* (*child)(void* object) =
       nullptr;  // where the value, an object with `schema`, is to be read
   const JsonSchema* schema = nullptr;
-  bool array = false;  // an array of such objects: `child` is called for each
+  bool array = false;  // an array of such objects or texts: `child` or `text` is called for each
 };
 
 struct JsonSchema {
@@ -99,6 +99,15 @@ constexpr JsonField JsonText(std::string_view name, JsonPresence presence) {
             JsonTextIn<Member>(object) = value;
             return JsonFault{};
           }};
+}
+
+// An array of texts, into a std::vector<std::string>.
+template <auto Member>
+constexpr JsonField JsonTexts(std::string_view name, JsonPresence presence) {
+  return {.name = name, .presence = presence, .text = [](void* object, const std::string& value) {
+            (static_cast<JsonClass<Member>*>(object)->*Member).push_back(value);
+            return JsonFault{};
+          }, .array = true};
 }
 
 template <auto Member>

@@ -12,6 +12,11 @@
 #include "events/crypto.h"
 
 namespace daicho {
+namespace {
+
+constexpr std::size_t kBufferBytes = 256u << 10;
+
+}  // namespace
 
 Status ErrnoStatus(std::string_view what) {
   const int error = errno;
@@ -54,21 +59,19 @@ Status SyncDirectory(const std::string& path) {
 }
 
 Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode) {
-  const std::string beside = path + ".new";
+  ASSIGN_OR_RETURN(NewFile file, NewFile::Create(path, mode));
+  RETURN_IF_ERROR(file.Append(content));
+  return file.Commit();
+}
+
+Status MoveFileDurably(const std::string& from, const std::string& to) {
   {
-    const Descriptor file(
-        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, static_cast<mode_t>(mode)));
-    if (file.get() < 0) return ErrnoStatus("creating " + beside);
-    while (!content.empty()) {
-      const ssize_t n = ::write(file.get(), content.data(), content.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoStatus("writing " + beside);
-      content.remove_prefix(static_cast<std::size_t>(n));
-    }
-    if (::fdatasync(file.get()) != 0) return ErrnoStatus("syncing " + beside);
+    const Descriptor file(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) return ErrnoStatus("opening " + from);
+    if (::fdatasync(file.get()) != 0) return ErrnoStatus("syncing " + from);
   }
-  if (::rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus("renaming " + beside);
-  return SyncDirectory(std::filesystem::absolute(path).parent_path().string());
+  if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus("renaming " + from);
+  return SyncDirectory(std::filesystem::absolute(to).parent_path().string());
 }
 
 Status RemoveFile(const std::string& path) {
@@ -93,6 +96,38 @@ Status DestroyFile(const std::string& path) {
   }
   RETURN_IF_ERROR(RemoveFile(path));
   return SyncDirectory(std::filesystem::absolute(path).parent_path().string());
+}
+
+Result<NewFile> NewFile::Create(const std::string& path, unsigned mode) {
+  NewFile out(path, Descriptor());
+  out.file_ = Descriptor(
+      ::open(out.Beside().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, static_cast<mode_t>(mode)));
+  if (out.file_.get() < 0) return ErrnoStatus("creating " + out.Beside());
+  return out;
+}
+
+NewFile::~NewFile() {
+  if (file_.get() >= 0) static_cast<void>(RemoveFile(Beside()));
+}
+
+Status NewFile::Append(std::string_view bytes) {
+  buffer_.append(bytes);
+  return buffer_.size() < kBufferBytes ? Status() : Flush();
+}
+
+Status NewFile::Flush() {
+  RETURN_IF_ERROR(WriteAt(file_, written_, buffer_).With(Beside()));
+  written_ += buffer_.size();
+  buffer_.clear();
+  return {};
+}
+
+Status NewFile::Commit() {
+  RETURN_IF_ERROR(Flush());
+  if (::fdatasync(file_.get()) != 0) return ErrnoStatus("syncing " + Beside());
+  if (::rename(Beside().c_str(), path_.c_str()) != 0) return ErrnoStatus("renaming " + Beside());
+  file_ = Descriptor();
+  return SyncDirectory(std::filesystem::absolute(path_).parent_path().string());
 }
 
 Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size) {

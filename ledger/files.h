@@ -16,6 +16,8 @@ bool FileExists(const std::string& path);
 Result<std::string> ReadFile(const std::string& path);
 // Writes beside, syncs, renames over, syncs the directory. `mode` as in open(2).
 Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode = 0600);
+// Puts a file that was written by other means under its name: syncs it, renames over, syncs the directory.
+Status MoveFileDurably(const std::string& from, const std::string& to);
 Status RemoveFile(const std::string& path);
 // Overwrites the content, syncs, unlinks, syncs the directory; nothing when there is no file. What a disk
 // keeps beneath the file system is beyond it: that is why what matters is wrapped under a key.
@@ -39,6 +41,28 @@ class Descriptor {
 
  private:
   int fd_ = -1;
+};
+
+// A file that is written piece by piece and appears under its name whole and durable, or not at all.
+class NewFile {
+ public:
+  // `mode` as in open(2). Until Commit the bytes lie beside, in `path`.new, which replaces one left there before.
+  static Result<NewFile> Create(const std::string& path, unsigned mode = 0600);
+  NewFile(NewFile&&) noexcept = default;
+  ~NewFile();  // without Commit: removes what lies beside
+
+  Status Append(std::string_view bytes);
+  Status Commit();  // once, the last call
+
+ private:
+  NewFile(std::string path, Descriptor file) : path_(std::move(path)), file_(std::move(file)) {}
+  Status Flush();
+  std::string Beside() const { return path_ + ".new"; }
+
+  std::string path_;
+  Descriptor file_;
+  std::string buffer_;
+  std::uint64_t written_ = 0;
 };
 
 // How much could be read from `offset` on: less than `size` only at the end of the file.

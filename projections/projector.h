@@ -66,6 +66,8 @@ class Projector {
   const Store& store() const;
   // The administration's state as of position(). Any thread.
   Registry registry() const;
+  // Both, as of one moment.
+  std::pair<Position, Registry> registry_at_position() const;
   // The entry behind which a question is answered: the one at `position`, the last of `day`, or the newest. Errors:
   // kInvalid for a position that is not visible yet, kNotFound when the ledger held nothing yet.
   Result<Position> AsOf(std::optional<std::uint64_t> position, std::optional<Date> day) const;

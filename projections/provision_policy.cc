@@ -31,7 +31,7 @@ class Deciding {
       : registry_(registry), request_(request), day_(FormatDate(request.on)) {}
 
   ProvisionDecision Decide() {
-    if (Agency() && Basis() && Duty() && Agreement() && Consent() && Mode() && Condition()) Fields();
+    if (Agency() && Basis() && Duty() && Agreement() && Mode() && Fields()) Quota();
     return std::move(out_);
   }
 
@@ -94,32 +94,10 @@ class Deciding {
     return Refuse(v1::REFUSAL_REASON_AGREEMENT, "agreement: この機関と事務に効力のある協定がありません（法30条の13）");
   }
 
-  bool Consent() {
-    if (!out_.rule->requires_consent() || request_.consent) return true;
-    return Refuse(v1::REFUSAL_REASON_CONSENT, "consent: 本人の同意が必要です（法30条の15第1項3号）");
-  }
-
   bool Mode() {
     if (!Has(out_.rule->modes(), request_.mode)) return Refuse(v1::REFUSAL_REASON_MODE, "mode: この根拠では認められていません");
     if (Has(out_.rule->methods(), request_.method)) return true;
     return Refuse(v1::REFUSAL_REASON_MODE, "method: この根拠では認められていません");
-  }
-
-  bool Condition() {
-    std::set<std::string> items;
-    bool number = false;
-    for (const std::string& key : request_.condition_keys) {
-      if (!Has(out_.rule->condition_keys(), key)) {
-        return Refuse(v1::REFUSAL_REASON_CONDITION, "condition." + key + ": この根拠では照会の鍵に使えません");
-      }
-      number |= IsNumber(key);
-      if (std::string item = ItemOf(key); !item.empty()) items.insert(std::move(item));
-    }
-    if (request_.condition_keys.empty()) return Refuse(v1::REFUSAL_REASON_CONDITION, "condition: 照会の鍵がありません");
-    const std::uint32_t least = std::max(out_.rule->condition_keys_min(), 1u);
-    if (number || items.size() >= least) return true;
-    return Refuse(v1::REFUSAL_REASON_CONDITION, "condition: 番号によらないときは、氏名（振り仮名）、生年月日、性別、住所のうち" +
-                                                    std::to_string(least) + "項目以上が必要です");
   }
 
   bool Fields() {
@@ -135,6 +113,15 @@ class Deciding {
     return true;
   }
 
+  bool Quota() {
+    const std::uint64_t lines = out_.rule->lines_max(), quota = out_.rule->quota_per_day();
+    if (lines != 0 && request_.conditions > lines) {
+      return Refuse(v1::REFUSAL_REASON_QUOTA, "count: 1回の照会は" + std::to_string(lines) + "件までです");
+    }
+    if (quota == 0 || request_.asked_before + request_.conditions <= quota) return true;
+    return Refuse(v1::REFUSAL_REASON_QUOTA, "count: この根拠による照会は1日" + std::to_string(quota) + "件までです");
+  }
+
   const Registry& registry_;
   const ProvisionRequest& request_;
   const std::string day_;
@@ -146,6 +133,36 @@ class Deciding {
 
 ProvisionDecision Decide(const Registry& registry, const ProvisionRequest& request) {
   return Deciding(registry, request).Decide();
+}
+
+std::optional<ConditionRefusal> CheckCondition(const v1::ProvisionRule& rule, const std::vector<std::string>& keys,
+                                               bool consent) {
+  if (rule.requires_consent() && !consent) {
+    return ConditionRefusal{v1::REFUSAL_REASON_CONSENT, "consent: 本人の同意が必要です（法30条の15第1項3号）"};
+  }
+  if (keys.empty()) return ConditionRefusal{v1::REFUSAL_REASON_CONDITION, "condition: 照会の鍵がありません"};
+  std::set<std::string> items;
+  bool number = false;
+  for (const std::string& key : keys) {
+    if (!Has(rule.condition_keys(), key)) {
+      return ConditionRefusal{v1::REFUSAL_REASON_CONDITION, "condition." + key + ": この根拠では照会の鍵に使えません"};
+    }
+    number |= IsNumber(key);
+    if (std::string item = ItemOf(key); !item.empty()) items.insert(std::move(item));
+  }
+  const std::uint32_t least = std::max(rule.condition_keys_min(), 1u);
+  if (number || items.size() >= least) return std::nullopt;
+  return ConditionRefusal{v1::REFUSAL_REASON_CONDITION,
+                          "condition: 番号によらないときは、氏名（振り仮名）、生年月日、性別、住所のうち" +
+                              std::to_string(least) + "項目以上が必要です"};
+}
+
+std::vector<std::string> KeysOf(const v1::SearchCondition& condition) {
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  condition.GetReflection()->ListFields(condition, &set);
+  std::vector<std::string> out;
+  for (const auto* field : set) out.push_back(field->name());
+  return out;
 }
 
 }  // namespace daicho

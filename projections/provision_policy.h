@@ -16,10 +16,10 @@ struct ProvisionRequest {
   std::string agency, basis, duty;
   v1::ProvisionMode mode = v1::PROVISION_MODE_UNSPECIFIED;
   v1::DeliveryMethod method = v1::DELIVERY_METHOD_UNSPECIFIED;
-  std::vector<std::string> condition_keys;  // fields of SearchCondition that a condition sets
   std::vector<std::string> fields;          // asked for; none: all that the rule releases
-  bool consent = false;                     // 本人同意 is at hand
   Date on;                                  // the day on which it is judged
+  std::uint64_t conditions = 1;             // that the request has
+  std::uint64_t asked_before = 0;           // conditions of the agency under this basis on that day before it
 };
 
 struct ProvisionDecision {
@@ -32,8 +32,19 @@ struct ProvisionDecision {
   bool permitted() const { return refusal == v1::REFUSAL_REASON_UNSPECIFIED; }
 };
 
-// Deny by default: what no rule names is refused. The first reason is told, in the order agency, basis, duty,
-// agreement, consent, mode, condition, fields.
+// Of a request as a whole. Deny by default: what no rule names is refused. The first reason is told, in the order
+// agency, basis, duty, agreement, mode, fields, quota.
 ProvisionDecision Decide(const Registry& registry, const ProvisionRequest& request);
+
+struct ConditionRefusal {
+  v1::RefusalReason reason;
+  std::string message;  // as of a ProvisionDecision
+};
+// Of one condition of a permitted request: none when it may be evaluated. `keys`: the fields of SearchCondition that it
+// sets; `consent`: 本人同意 is at hand.
+std::optional<ConditionRefusal> CheckCondition(const v1::ProvisionRule& rule, const std::vector<std::string>& keys,
+                                               bool consent);
+// The fields that a condition sets, in the order of the schema.
+std::vector<std::string> KeysOf(const v1::SearchCondition& condition);
 
 }  // namespace daicho

@@ -19,6 +19,12 @@ using Words = std::vector<std::string>;
 const Words kPersonal = {"name", "kana", "former_name", "alias", "latin_name", "birth", "sex", "address",
                          "external_glyphs"};
 
+// A request of one condition.
+struct Question : ProvisionRequest {
+  Words condition_keys;
+  bool consent = false;
+};
+
 class ProvisionPolicyTest : public ::testing::Test {
  protected:
   ProvisionPolicyTest() {
@@ -97,8 +103,8 @@ class ProvisionPolicyTest : public ::testing::Test {
     Apply(v1::EVENT_KIND_AGREEMENT_SET, set);
   }
 
-  static ProvisionRequest Ask(const char* agency, const char* basis, const char* duty, Words keys) {
-    ProvisionRequest out;
+  static Question Ask(const char* agency, const char* basis, const char* duty, Words keys) {
+    Question out;
     out.agency = agency;
     out.basis = basis;
     out.duty = duty;
@@ -108,18 +114,27 @@ class ProvisionPolicyTest : public ::testing::Test {
     out.on = ParseDate("2026-11-26").value();
     return out;
   }
-  static ProvisionRequest Tax() { return Ask("gunma-tax", "30-15-1/5-tax", "5-tax-1", {"individual_number"}); }
-  static ProvisionRequest City() { return Ask("maebashi-tax", "30-13-1", "o-city-1", {"name", "birth", "address"}); }
+  static Question Tax() { return Ask("gunma-tax", "30-15-1/5-tax", "5-tax-1", {"individual_number"}); }
+  static Question City() { return Ask("maebashi-tax", "30-13-1", "o-city-1", {"name", "birth", "address"}); }
 
-  ProvisionDecision Decided(const ProvisionRequest& request) { return Decide(registry_, request); }
+  ProvisionDecision Decided(const Question& question) {
+    ProvisionDecision out = Decide(registry_, question);
+    if (!out.permitted()) return out;
+    if (auto refusal = CheckCondition(*out.rule, question.condition_keys, question.consent)) {
+      out.refusal = refusal->reason;
+      out.message = refusal->message;
+      out.fields.clear();
+    }
+    return out;
+  }
   // "" when it is permitted; else the field that the reason begins with, and the reason's name.
-  std::string Refusal(const ProvisionRequest& request) {
+  std::string Refusal(const Question& request) {
     const ProvisionDecision decision = Decided(request);
     if (decision.permitted()) return "";
     EXPECT_TRUE(decision.fields.empty());
     return decision.message.substr(0, decision.message.find(": ")) + " " + v1::RefusalReason_Name(decision.refusal).substr(15);
   }
-  std::string Refusal(ProvisionRequest request, const std::function<void(ProvisionRequest&)>& change) {
+  std::string Refusal(Question request, const std::function<void(Question&)>& change) {
     change(request);
     return Refusal(request);
   }
@@ -142,7 +157,7 @@ TEST_F(ProvisionPolicyTest, EachRequesterGetsTheFieldsOfItsBasis) {
   EXPECT_EQ(Decided(Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {"name", "birth"})).fields, kPersonal);
   Conclude("2026-04-01", "");
   EXPECT_EQ(Decided(City()).fields, kPersonal);
-  ProvisionRequest counts = Ask("gunma-statistics", "30-15-1-4", "statistics-1", {"municipality", "sex"});
+  Question counts = Ask("gunma-statistics", "30-15-1-4", "statistics-1", {"municipality", "sex"});
   counts.mode = v1::PROVISION_MODE_BATCH;
   ASSERT_EQ(Refusal(counts), "");
   EXPECT_TRUE(Decided(counts).fields.empty());
@@ -166,7 +181,7 @@ TEST_F(ProvisionPolicyTest, WhoIsNotProvidedForIsRefused) {
   revoked.set_action(v1::KEY_ACTION_REVOKE);
   revoked.set_old_key_id(NoteKeyId("gunma-passport", agencies_["gunma-passport"].public_key()));
   revoked.set_reason("lost");
-  const ProvisionRequest passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {"name", "birth"});
+  const Question passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {"name", "birth"});
   EXPECT_EQ(Refusal(passport), "");
   Apply(v1::EVENT_KIND_KEY_CHANGED, revoked);
   EXPECT_EQ(Refusal(passport), "agency UNKNOWN_AGENCY") << "without a key nobody can tell who asks";
@@ -202,22 +217,22 @@ TEST_F(ProvisionPolicyTest, AMunicipalityNeedsAnAgreementInForce) {
 }
 
 TEST_F(ProvisionPolicyTest, ConsentModeAndMethodAreAskedFor) {
-  ProvisionRequest welfare = Ask("gunma-welfare", "30-15-1-3", "consent-1", {"name", "birth"});
+  Question welfare = Ask("gunma-welfare", "30-15-1-3", "consent-1", {"name", "birth"});
   EXPECT_EQ(Refusal(welfare), "consent CONSENT");
   welfare.consent = true;
   EXPECT_EQ(Refusal(welfare), "");
-  const ProvisionRequest passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {"name", "birth"});
+  const Question passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {"name", "birth"});
   EXPECT_EQ(Refusal(passport, [](auto& r) { r.mode = v1::PROVISION_MODE_BATCH; }), "mode MODE");
   EXPECT_EQ(Refusal(passport, [](auto& r) { r.mode = v1::PROVISION_MODE_UNSPECIFIED; }), "mode MODE");
   EXPECT_EQ(Refusal(passport, [](auto& r) { r.method = v1::DELIVERY_METHOD_MEDIUM; }), "method MODE");
 }
 
 TEST_F(ProvisionPolicyTest, AConditionUsesThePermittedKeysAndEnoughOfThem) {
-  const auto with = [&](ProvisionRequest request, Words keys) {
+  const auto with = [&](Question request, Words keys) {
     request.condition_keys = std::move(keys);
     return Refusal(request);
   };
-  const ProvisionRequest passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {});
+  const Question passport = Ask("gunma-passport", "30-15-1/5-6", "5-6-1", {});
   EXPECT_EQ(with(passport, {}), "condition CONDITION");
   EXPECT_EQ(with(passport, {"individual_number"}), "condition.individual_number CONDITION");
   EXPECT_EQ(with(passport, {"name"}), "condition CONDITION");
@@ -229,7 +244,7 @@ TEST_F(ProvisionPolicyTest, AConditionUsesThePermittedKeysAndEnoughOfThem) {
 }
 
 TEST_F(ProvisionPolicyTest, FieldsAreThoseAskedForInTheRulesOrder) {
-  ProvisionRequest request = Tax();
+  Question request = Tax();
   request.fields = {"address", "name"};
   EXPECT_EQ(Decided(request).fields, Words({"name", "address"}));
   request.fields = {"name", "resident_code"};

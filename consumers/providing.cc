@@ -1,0 +1,1142 @@
+#include "consumers/providing.h"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <condition_variable>
+#include <deque>
+#include <fstream>
+#include <future>
+#include <list>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "consumers/provision_answer.h"
+#include "consumers/reading.h"
+#include "consumers/strict_json.h"
+#include "events/crypto_cms.h"
+#include "events/topics.h"
+#include "ledger/files.h"
+
+namespace daicho {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kResultsPerEvent = kPartsPerEventMax - 1;
+constexpr std::size_t kGroupEvents = 128;  // of one submission
+constexpr std::size_t kWindowEvents = 2 * kGroupEvents;  // of one request, evaluated and not in the ledger yet
+constexpr milliseconds kVisibleWait{60'000};
+constexpr milliseconds kPollWait{100};
+constexpr std::size_t kPollRecords = 1'000;
+constexpr std::size_t kPublishRecords = 256;
+constexpr std::size_t kPageEvents = 1'000;
+
+const std::vector<std::string> kFamilies = {"answers", "cursors"};
+// answers: agency 0 reference 0 delivered digest(32) → CMS. cursors: topic → where to go on reading it.
+enum : Family { kAnswers, kCursors };
+
+std::string AnswerKey(const v1::Provision& provision) {
+  return provision.agency() + '\0' + provision.reference() + '\0' + provision.delivered_digest();
+}
+
+bool IsOnTopic(const v1::Provision& provision) {
+  return provision.method() == v1::DELIVERY_METHOD_LINE && !provision.delivered_digest().empty();
+}
+
+// Adds what the recipient is told with every answer message to the answers' own lines.
+std::string MessageContent(const LedgerId& ledger, const v1::Provision& provision, std::string_view prefix,
+                           const Salt& salt, const std::string& why, std::string_view lines) {
+  std::string out = "{\"format\":\"daicho-answer/1\",\"ledger\":\"" + ToHex(View(ledger)) + "\"";
+  const auto text = [&](const char* name, std::string_view value) {
+    ((out += ",\"") += name) += "\":";
+    AppendJsonString(out, value);
+  };
+  const auto number = [&](const char* name, std::uint64_t value) {
+    (((out += ",\"") += name) += "\":") += std::to_string(value);
+  };
+  text("agency", provision.agency());
+  text("basis", provision.basis());
+  text("duty", provision.duty());
+  text("reference", provision.reference());
+  text("mode", ModeName(provision.mode()));
+  number("chunk", provision.chunk());
+  number("chunk_count", provision.chunk_count());
+  number("count", provision.result_count());
+  number("evaluated_at", provision.evaluated_at());
+  if (provision.cause_position() != 0) number("cause", provision.cause_position());
+  if (provision.refusal() != v1::REFUSAL_REASON_UNSPECIFIED) {
+    text("refusal", ReasonWord(provision.refusal()));
+    text("message", why);
+  }
+  text("provision", Base64Encode(prefix));
+  text("salt", ToHex(View(salt)));
+  return (out += "}\n") += lines;
+}
+
+// Counts, digest and parts of one event's answers.
+class EventAnswers {
+ public:
+  void Add(ConditionAnswer answer) {
+    switch (answer.result.outcome()) {
+      case v1::ANSWER_OUTCOME_FOUND: ++found_; break;
+      case v1::ANSWER_OUTCOME_NONE: ++none_; break;
+      case v1::ANSWER_OUTCOME_MULTIPLE: ++multiple_; break;
+      default: ++refused_;
+    }
+    lines_ += answer.line;
+    parts_.push_back({answer.result.SerializeAsString(), std::move(answer.subject)});
+  }
+  void PutInto(v1::Provision& provision) const {
+    provision.set_result_count(parts_.size());
+    provision.set_found_count(found_);
+    provision.set_none_count(none_);
+    provision.set_multiple_count(multiple_);
+    provision.set_refused_count(refused_);
+    provision.set_result_digest(std::string(View(Sha256Of({lines_}))));
+  }
+  const std::string& lines() const { return lines_; }
+  std::vector<DraftEvent::Part>& parts() { return parts_; }
+
+ private:
+  std::string lines_;
+  std::vector<DraftEvent::Part> parts_;
+  std::uint64_t found_ = 0, none_ = 0, multiple_ = 0, refused_ = 0;
+};
+
+void Tally(const v1::Provision& provision, ProvisionOutcome& out) {
+  out.found += provision.found_count();
+  out.none += provision.none_count();
+  out.multiple += provision.multiple_count();
+  out.refused += provision.refused_count();
+}
+
+// The answers as one file: encrypted as they come, under its name when all of them may leave.
+class AnswerFile {
+ public:
+  static Result<std::unique_ptr<AnswerFile>> Begin(const std::string& path, const CmsRecipient& recipient) {
+    if (FileExists(path)) return Conflict("out: " + path + " は既にあります");
+    auto out = std::unique_ptr<AnswerFile>(new AnswerFile(path));
+    out->file_ = std::ofstream(out->part_, std::ios::binary | std::ios::trunc);
+    if (!out->file_) return Unavailable("out: " + out->part_ + " に書けません");
+    out->stream_.emplace(recipient, [raw = out.get()](std::string_view bytes) -> Status {
+      raw->digest_.Update(bytes);
+      raw->file_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      return raw->file_ ? Status() : Unavailable("out: 書き込めません");
+    });
+    return out;
+  }
+  ~AnswerFile() {
+    if (!done_) (void)RemoveFile(part_);
+  }
+  Status Write(std::string_view piece) { return stream_->Write(piece); }
+  // SHA-256 of the file. It is durable then, under its name.
+  Result<Digest> Finish() {
+    RETURN_IF_ERROR(stream_->Finish());
+    file_.close();
+    if (!file_) return Unavailable("out: 書き込めません");
+    RETURN_IF_ERROR(MoveFileDurably(part_, path_));
+    done_ = true;
+    return digest_.Final();
+  }
+
+ private:
+  explicit AnswerFile(const std::string& path) : path_(path), part_(path + ".part") {}
+
+  std::string path_, part_;
+  std::ofstream file_;
+  std::optional<CmsStream> stream_;
+  Sha256 digest_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+struct Providing::Impl {
+  explicit Impl(ProvidingOptions o) : options(std::move(o)), topics{options.prefecture} {}
+
+  // An event on its way, and its answer message.
+  struct Item {
+    DraftEvent draft;
+    v1::Provision provision;
+    std::string cms;  // empty: nothing is delivered
+    std::promise<Result<Position>> admitted;
+  };
+  // A request that is being answered, or whose events are not visible yet.
+  struct Active {
+    std::string agency, reference, basis, day;
+    std::uint64_t conditions = 0;
+    std::atomic<std::uint64_t> done{0};
+    bool running = true;
+    Position visible_from;  // of its last event, when it runs no longer
+  };
+  struct Publication {
+    std::string agency;
+    Position position;
+    std::string cms;
+  };
+
+  ProvidingOptions options;
+  Topics topics;
+  std::unique_ptr<Store> store;
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  bool settled = false;  // nothing is left of which it is open whether it is in the ledger. Guarded by mutex, like all below
+  bool stopping = false;
+  std::deque<Item> queue;
+  std::deque<Publication> publications;
+  std::list<Active> active;
+  std::string ignored;  // why the last message of an agency was passed over
+  std::map<std::string, CmsRecipient> recipients;  // by certificate
+
+  std::mutex publishing_mutex;          // held while what the topics have is changing, or must not
+  std::unique_ptr<LogWriter> feed;      // guarded by publishing_mutex
+  std::set<std::string> topics_made;    // guarded by topics_mutex
+  std::mutex topics_mutex;
+  std::jthread submitting, publishing, following, asking;
+
+  // --- into the ledger ---------------------------------------------------------------------------
+
+  void Fail(const Status& status) {
+    if (options.failed) options.failed(status.With("provider"));
+  }
+
+  bool Stopping() const {
+    const std::lock_guard lock(mutex);
+    return stopping;
+  }
+  void Pause(milliseconds wait) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, wait, [&] { return stopping; });
+  }
+
+  void SubmitLoop() {
+    while (!Stopping()) {
+      Status status = Settle();
+      if (status.ok()) status = SubmitGroups();
+      if (!status.ok() && !status.retriable()) return Fail(status);
+      if (!status.ok()) Pause(milliseconds(200));
+    }
+    const std::lock_guard lock(mutex);
+    Refuse(queue, Unavailable("the node is stopping"));
+  }
+
+  void Refuse(std::deque<Item>& items, const Status& why) {
+    for (Item& item : items) item.admitted.set_value(why);
+    items.clear();
+  }
+
+  // Finds out what became of what was on its way, and puts on the topics what they lack.
+  Status Settle() {
+    ASSIGN_OR_RETURN(const std::optional<Position> behind, options.settle());
+    ASSIGN_OR_RETURN(const Position end, LedgerEnd());
+    if (!options.projector()->WaitFor(std::max(end, behind.value_or(end)), kVisibleWait)) {
+      return Unavailable("the record file is behind the ledger");
+    }
+    RETURN_IF_ERROR(PublishMissing());
+    const std::lock_guard lock(mutex);
+    settled = true;
+    changed.notify_all();
+    return {};
+  }
+
+  Result<Position> LedgerEnd() {
+    auto last = options.log->ReadLast(topics.Ledger());
+    if (last.status().code() == Code::kNotFound) return Position(0);
+    RETURN_IF_ERROR(last.status());
+    EntryView entry;
+    RETURN_IF_ERROR(ParseEntry(last->value, entry));
+    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf));
+    return Position(leaf.position() + 1);
+  }
+
+  // Until one fails, or the end.
+  Status SubmitGroups() {
+    for (;;) {
+      std::deque<Item> group;
+      {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return stopping || !settled || !queue.empty(); });
+        if (stopping || !settled) return {};
+        for (; !queue.empty() && group.size() < kGroupEvents; queue.pop_front()) {
+          group.push_back(std::move(queue.front()));
+        }
+      }
+      if (Status status = SubmitGroup(group); !status.ok()) {
+        const std::lock_guard lock(mutex);
+        settled = false;
+        Refuse(group, status);
+        Refuse(queue, status);
+        return status;
+      }
+    }
+  }
+
+  Status SubmitGroup(std::deque<Item>& group) {
+    StoreBatch batch;
+    bool any = false;
+    std::vector<DraftEvent> drafts;
+    for (Item& item : group) {
+      if (!item.cms.empty()) batch.Put(kAnswers, AnswerKey(item.provision), item.cms);
+      any |= !item.cms.empty();
+      drafts.push_back(std::move(item.draft));
+    }
+    if (any) RETURN_IF_ERROR(store->Write(batch, true));
+    ASSIGN_OR_RETURN(const v1::Receipt receipt, options.submit(drafts));
+    if (receipt.outcome() == v1::OUTCOME_REJECTED) {
+      return Internal("the event of a provision was rejected: " +
+                      (receipt.violations_size() > 0 ? receipt.violations(0).rule() : ""));
+    }
+    Position position(receipt.first_position());
+    const std::lock_guard lock(mutex);
+    for (Item& item : group) {
+      if (IsOnTopic(item.provision)) {
+        publications.push_back({item.provision.agency(), position, std::move(item.cms)});
+      }
+      item.admitted.set_value(position);
+      position = Position(position.value() + 1);
+    }
+    group.clear();
+    changed.notify_all();
+    return {};
+  }
+
+  // Requires: settled, at the beginning.
+  Result<std::future<Result<Position>>> Enqueue(Item item) {
+    std::future<Result<Position>> out = item.admitted.get_future();
+    const std::lock_guard lock(mutex);
+    if (!settled || stopping) return Unavailable("the ledger is out of reach; ask again");
+    queue.push_back(std::move(item));
+    changed.notify_all();
+    return out;
+  }
+
+  // --- on the agencies' topics -------------------------------------------------------------------
+
+  Status MakeTopics(const std::string& agency) {
+    const std::lock_guard lock(topics_mutex);
+    if (topics_made.contains(agency)) return {};
+    for (const std::string& topic : {topics.Provision(agency), topics.Request(agency), topics.Reply(agency)}) {
+      RETURN_IF_ERROR(options.log->CreateTopic(topic));
+    }
+    topics_made.insert(agency);
+    return {};
+  }
+
+  static TopicRecord RecordOf(const Topics& topics, const Publication& publication) {
+    TopicRecord out;
+    out.topic = topics.Provision(publication.agency);
+    out.record.key = std::to_string(publication.position.value());
+    out.record.value = publication.cms;
+    out.record.headers = {{"content-type", "application/pkcs7-mime"}};
+    return out;
+  }
+
+  Status Publish(const std::vector<Publication>& group) {
+    if (feed == nullptr) {
+      ASSIGN_OR_RETURN(feed, options.log->OpenWriter(topics.Prefix() + "provider"));
+    }
+    std::vector<TopicRecord> records;
+    for (const Publication& publication : group) {
+      RETURN_IF_ERROR(MakeTopics(publication.agency));
+      records.push_back(RecordOf(topics, publication));
+    }
+    Status status = feed->Append(records);
+    if (!status.ok()) feed.reset();
+    return status;
+  }
+
+  void PublishLoop() {
+    while (!Stopping()) {
+      {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return stopping || (settled && !publications.empty()); });
+        if (stopping) return;
+      }
+      const std::lock_guard publishing_now(publishing_mutex);
+      std::vector<Publication> group;
+      {
+        const std::lock_guard lock(mutex);
+        for (; !publications.empty() && group.size() < kPublishRecords; publications.pop_front()) {
+          group.push_back(std::move(publications.front()));
+        }
+      }
+      const Status status = Publish(group);
+      if (status.ok()) continue;
+      if (!status.retriable()) return Fail(status);
+      // Whether it is there, the topic tells.
+      const std::lock_guard lock(mutex);
+      settled = false;
+      publications.clear();
+      Refuse(queue, status);
+      changed.notify_all();
+    }
+  }
+
+  // Requires: the projector has all that was admitted.
+  Status PublishMissing() {
+    const std::lock_guard publishing_now(publishing_mutex);
+    {
+      const std::lock_guard lock(mutex);
+      publications.clear();  // what of it is admitted is found in the register
+    }
+    const std::shared_ptr<const Projector> projector = options.projector();
+    const Position end = projector->position();
+    if (end == Position(0)) return {};
+    const ProvisionRegister provided(projector->store());
+    ASSIGN_OR_RETURN(const std::vector<std::string> agencies, provided.Agencies());
+    for (const std::string& agency : agencies) {
+      RETURN_IF_ERROR(MakeTopics(agency));
+      ASSIGN_OR_RETURN(Position next, PublishedUpTo(agency));
+      ProvisionRegister::Filter filter;
+      filter.agency = agency;
+      filter.last = Position(end.value() - 1);
+      while (next < end) {
+        filter.first = next;
+        ASSIGN_OR_RETURN(const auto events, provided.Events(filter, kPageEvents));
+        if (events.empty()) break;
+        next = Position(events.back().position.value() + 1);
+        const std::lock_guard lock(mutex);
+        for (const ProvisionRegister::Event& event : events) {
+          if (!IsOnTopic(event.provision)) continue;
+          ASSIGN_OR_RETURN(std::string cms, store->Get(kAnswers, AnswerKey(event.provision)));
+          publications.push_back({agency, event.position, std::move(cms)});
+        }
+      }
+    }
+    const std::lock_guard lock(mutex);
+    std::ranges::sort(publications, {}, &Publication::position);
+    return {};
+  }
+
+  // Behind the last position that the agency's topic has.
+  Result<Position> PublishedUpTo(const std::string& agency) {
+    auto last = options.log->ReadLast(topics.Provision(agency));
+    if (last.status().code() == Code::kNotFound) return Position(0);
+    RETURN_IF_ERROR(last.status());
+    std::uint64_t position = 0;
+    if (!ParseDecimal(last->key, position)) return Corrupt("topic " + topics.Provision(agency) + " has a record without a position");
+    return Position(position + 1);
+  }
+
+  static bool ParseDecimal(std::string_view text, std::uint64_t& out) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return error == std::errc() && end == text.data() + text.size();
+  }
+
+  // --- one request -------------------------------------------------------------------------------
+
+  Status AwaitSettled() {
+    std::unique_lock lock(mutex);
+    if (changed.wait_for(lock, kVisibleWait, [&] { return settled || stopping; }) && !stopping) return {};
+    return Unavailable("the ledger is out of reach; ask again");
+  }
+
+  // Takes a request's name until it is done; whoever asks the same meanwhile is told to ask again.
+  Result<Active*> Claim(const RequestHeader& header, const Projector& projector) {
+    const Position visible = projector.position();
+    const std::lock_guard lock(mutex);
+    for (auto it = active.begin(); it != active.end();) {
+      const bool over = !it->running && it->visible_from <= visible;
+      if (!over && it->agency == header.agency && it->reference == header.reference) {
+        if (it->running) return Unavailable("reference: この照会は処理中です");
+        return Unavailable("reference: この照会の記録はまだ反映されていません");
+      }
+      it = over ? active.erase(it) : std::next(it);
+    }
+    Active& out = active.emplace_back();
+    out.agency = header.agency;
+    out.reference = header.reference;
+    return &out;
+  }
+
+  struct Claimed {
+    Impl& impl;
+    Active& active;
+    Position behind;  // its last event's position + 1
+    ~Claimed() {
+      const std::lock_guard lock(impl.mutex);
+      active.running = false;
+      active.visible_from = behind;
+    }
+  };
+
+  // Conditions of that agency, basis and day which the register does not show yet.
+  std::uint64_t AskedUnseen(const RequestHeader& header, const std::string& day, const Active& self) {
+    const std::lock_guard lock(mutex);
+    std::uint64_t out = 0;
+    for (const Active& each : active) {
+      if (&each != &self && each.agency == header.agency && each.basis == header.basis && each.day == day) {
+        out += each.conditions;
+      }
+    }
+    return out;
+  }
+
+  // Null: the agency has no certificate, so nothing can be delivered.
+  std::optional<CmsRecipient> RecipientOf(const Registry& registry, const std::string& agency) {
+    const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_ENCRYPTION, agency);
+    if (!key.ok()) return std::nullopt;
+    const std::lock_guard lock(mutex);
+    auto found = recipients.find(key->key);
+    if (found == recipients.end()) {
+      auto made = CmsRecipient::From(key->key);
+      if (!made.ok()) return std::nullopt;
+      found = recipients.emplace(key->key, std::move(*made)).first;
+    }
+    return found->second;
+  }
+
+  // The event and what it delivers. `why`: of a refusal, for people.
+  Item MakeItem(v1::Provision provision, EventAnswers answers, const std::optional<CmsRecipient>& recipient,
+                const std::string& why) {
+    Item out;
+    answers.PutInto(provision);
+    const Salt salt = RandomArray<16>();
+    if (recipient && provision.method() == v1::DELIVERY_METHOD_LINE) {
+      const std::string prefix = provision.SerializeAsString();
+      out.cms = recipient->Encrypt(MessageContent(options.ledger, provision, prefix, salt, why, answers.lines()));
+      provision.set_delivered_digest(std::string(View(Sha256Of({out.cms}))));
+    }
+    out.draft.kind = provision.recipient() == v1::RECIPIENT_CLASS_DEPARTMENT ? v1::EVENT_KIND_TRANSFER
+                                                                             : v1::EVENT_KIND_PROVISION;
+    out.draft.retention = v1::RETENTION_CLASS_OPERATION;
+    out.draft.payload = provision.SerializeAsString();
+    out.draft.salt = salt;
+    out.draft.further = std::move(answers.parts());
+    out.provision = std::move(provision);
+    return out;
+  }
+
+  // Who handles it, and may they?
+  static std::optional<ConditionRefusal> CheckOperator(const Registry& registry, const v1::OperatorAct& act,
+                                                       std::string_view digest, v1::ProvisionMode mode,
+                                                       TimeMicros now) {
+    if (act.operator_id().empty()) return std::nullopt;
+    const auto refuse = [](v1::RefusalReason reason, const char* message) { return ConditionRefusal{reason, message}; };
+    const auto found = registry.FindOperator(act.operator_id());
+    if (!found.ok() || (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until)) {
+      return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: 登録されていない操作者です");
+    }
+    if (!found->key.Verify(std::string(kProvideTag) + act.request(), act.signature()).ok()) {
+      return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: 操作者の署名を検証できません");
+    }
+    const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
+    const bool whole = act.request().size() == 32 + 8 + 16 && std::string_view(act.request()).substr(0, 32) == digest;
+    const std::int64_t signed_at = whole ? static_cast<std::int64_t>(ReadU64(std::string_view(act.request()).substr(32))) : 0;
+    if (!whole || signed_at < now.value() - life || signed_at > now.value() + life) {
+      return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "operator: 操作者の署名が古いか、別の照会のものです");
+    }
+    if (!found->terminals.empty() && !found->terminals.contains(act.terminal())) {
+      return refuse(v1::REFUSAL_REASON_TERMINAL, "terminal: この操作者の端末ではありません");
+    }
+    const v1::Permission needed =
+        mode == v1::PROVISION_MODE_IMMEDIATE ? v1::PERMISSION_PROVIDE : v1::PERMISSION_PROVIDE_BATCH;
+    if (!found->permissions.contains(needed)) {
+      return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: この操作の権限がありません");
+    }
+    return std::nullopt;
+  }
+
+  struct Judged {
+    v1::Provision provision;  // what all events of the request say alike
+    ProvisionDecision decision;
+    std::vector<FileError> errors;
+  };
+
+  // Whether it is answered. `first`: what the ledger has of that reference already.
+  Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, std::string_view digest,
+                       const Registry& registry, Position at, const Projector& projector, const Active& self,
+                       const std::optional<ProvisionRegister::Event>& first) {
+    const RequestHeader& header = reader.header();
+    const TimeMicros now = options.clock->Now();
+    Judged out;
+    v1::Provision& p = out.provision;
+    p.set_agency(header.agency);
+    p.set_basis(header.basis);
+    p.set_duty(header.duty);
+    p.set_mode(header.mode);
+    p.set_method(header.method);
+    p.set_reference(header.reference);
+    p.set_requested_at(header.requested_at != 0 ? header.requested_at : now.value());
+    p.set_request_digest(std::string(digest));
+    p.set_request_signature(asked.signature);
+    if (!asked.operator_act.operator_id().empty()) *p.mutable_operator_act() = asked.operator_act;
+    p.set_evaluated_at(at.value());
+    p.set_judged_on(FormatDate(JapanDate(now)));
+    for (const std::string& field : header.fields) p.add_fields(field);
+    p.set_ends_standing(header.ends);
+    p.set_conditions(header.count);
+    p.set_chunk_count(1);
+
+    const auto refuse = [&](v1::RefusalReason reason, std::string message) {
+      out.decision = ProvisionDecision();
+      out.decision.refusal = reason;
+      out.decision.message = std::move(message);
+    };
+    ProvisionRequest request;
+    request.agency = header.agency;
+    request.basis = header.basis;
+    request.duty = header.duty;
+    request.mode = header.mode;
+    request.method = header.method;
+    request.fields = header.fields;
+    request.on = JapanDate(now);
+    request.conditions = header.count;
+    ASSIGN_OR_RETURN(request.asked_before, ProvisionRegister(projector.store())
+                                               .AskedOn(header.agency, header.basis, request.on, at));
+    request.asked_before += AskedUnseen(header, p.judged_on(), self);
+    const auto agency = registry.agencies().find(header.agency);
+    if (agency == registry.agencies().end()) {
+      refuse(v1::REFUSAL_REASON_UNKNOWN_AGENCY, "agency: 登録されていない利用機関です");
+      return out;
+    }
+    p.set_recipient(agency->second.recipient());
+    const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_SIGNING, header.agency);
+    if (key.ok()) p.set_request_key_id(key->key_id);
+    if (!key.ok() || !VerifiesRequest(key->key, digest, asked.signature)) {
+      refuse(v1::REFUSAL_REASON_SIGNATURE, "signature: 利用機関の署名を検証できません");
+    } else if (first && (first->provision.request_digest() != digest)) {
+      refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号は別の照会に使われています");
+    } else if (auto refusal = CheckOperator(registry, asked.operator_act, digest, header.mode, now)) {
+      refuse(refusal->reason, std::move(refusal->message));
+    } else if (out.errors = reader.Check(); !out.errors.empty()) {
+      refuse(v1::REFUSAL_REASON_MALFORMED, "request: 様式に合わない行があります");
+    } else {
+      out.decision = Decide(registry, request);
+    }
+    if (out.decision.policy) p.set_policy_position(out.decision.policy->value());
+    if (out.decision.agreement) p.set_agreement_position(out.decision.agreement->value());
+    p.set_refusal(out.decision.refusal);
+    return out;
+  }
+
+  static bool VerifiesRequest(const std::string& key, std::string_view digest, std::string_view signature) {
+    const auto bytes = ToArray<32>(key);
+    if (!bytes.ok()) return false;
+    const auto verifier = VerifyingKey::From(*bytes);
+    return verifier.ok() && verifier->Verify(std::string(kRequestTag).append(digest), signature).ok();
+  }
+
+  // Of a request whose reference has an event but no good right to it, too.
+  Result<ProvisionOutcome> Refusal(Judged judged, const Registry& registry, Claimed& claimed) {
+    ProvisionOutcome out;
+    out.refusal = judged.decision.refusal;
+    out.message = judged.decision.message;
+    out.errors = std::move(judged.errors);
+    // Nobody but the agency itself is answered: without its signature there is nothing to deliver.
+    std::optional<CmsRecipient> recipient;
+    if (out.refusal != v1::REFUSAL_REASON_SIGNATURE && out.refusal != v1::REFUSAL_REASON_REFERENCE) {
+      recipient = RecipientOf(registry, judged.provision.agency());
+    }
+    Item item = MakeItem(std::move(judged.provision), {}, recipient, out.message);
+    out.cms = item.cms;
+    ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
+    ASSIGN_OR_RETURN(out.first, admitted.get());
+    out.last = out.first;
+    claimed.behind = Position(out.first.value() + 1);
+    return out;
+  }
+
+  Result<ProvisionOutcome> Provide(const ProvisionAsked& asked) {
+    ASSIGN_OR_RETURN(ProvisionRequestReader reader, ProvisionRequestReader::Open(asked.request));
+    const RequestHeader& header = reader.header();
+    if (header.method == v1::DELIVERY_METHOD_MEDIUM && asked.out.empty()) {
+      return Invalid("out: 媒体による提供には答えを書くファイルが必要です");
+    }
+    const Digest digest = Sha256Of({asked.request});
+    RETURN_IF_ERROR(AwaitSettled());
+    const std::shared_ptr<const Projector> projector = options.projector();
+    ASSIGN_OR_RETURN(Active * active_request, ClaimWhenVisible(header, *projector));
+    Claimed claimed{*this, *active_request, Position(0)};
+    const auto [end, registry] = projector->registry_at_position();
+    if (end == Position(0)) return Unavailable("the ledger holds nothing yet");
+    const Position at(end.value() - 1);
+    const ProvisionRegister provided(projector->store());
+    ASSIGN_OR_RETURN(const auto first, provided.First(header.agency, header.reference, at));
+    ASSIGN_OR_RETURN(Judged judged, Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
+    const v1::RefusalReason refusal = judged.decision.refusal;
+    const bool same = first && first->provision.request_digest() == View(digest);
+    const bool rightful = refusal != v1::REFUSAL_REASON_SIGNATURE && refusal != v1::REFUSAL_REASON_UNKNOWN_AGENCY;
+    if (same && rightful) return GoOn(asked, std::move(reader), *first, registry, claimed);
+    if (!judged.decision.permitted()) {
+      if (asked.operator_act.operator_id().empty()) {
+        // From the agency's topic, which is read again from a place before a crash.
+        ASSIGN_OR_RETURN(const auto had, provided.EventsOf(header.agency, header.reference, at));
+        for (const ProvisionRegister::Event& event : had) {
+          if (event.provision.request_digest() == View(digest)) return RefusedBefore(event);
+        }
+      }
+      return Refusal(std::move(judged), registry, claimed);
+    }
+    return Answer(asked, std::move(reader), std::move(judged), registry, {}, claimed);
+  }
+
+  static ProvisionOutcome RefusedBefore(const ProvisionRegister::Event& event) {
+    ProvisionOutcome out;
+    out.refusal = event.provision.refusal();
+    out.message = "この照会は既に拒否されています";
+    out.first = out.last = event.position;
+    return out;
+  }
+
+  Result<Active*> ClaimWhenVisible(const RequestHeader& header, const Projector& projector) {
+    Position awaited;
+    {
+      const std::lock_guard lock(mutex);
+      for (const Active& each : active) {
+        if (!each.running && each.agency == header.agency && each.reference == header.reference) {
+          awaited = std::max(awaited, each.visible_from);
+        }
+      }
+    }
+    if (!projector.WaitFor(awaited, kVisibleWait)) return Unavailable("the record file is behind the ledger");
+    return Claim(header, projector);
+  }
+
+  // The request is in the ledger, as a whole or in part: the rest is answered as it would have been then.
+  Result<ProvisionOutcome> GoOn(const ProvisionAsked& asked, ProvisionRequestReader reader,
+                                const ProvisionRegister::Event& first, const Registry& registry, Claimed& claimed) {
+    const std::shared_ptr<const Projector> projector = options.projector();
+    const ProvisionRegister provided(projector->store());
+    const Position end = projector->position();
+    ASSIGN_OR_RETURN(auto events, provided.EventsOf(reader.header().agency, reader.header().reference,
+                                                    Position(end.value() - 1)));
+    std::erase_if(events, [&](const ProvisionRegister::Event& event) {
+      return event.provision.request_digest() != first.provision.request_digest() ||
+             event.provision.cause_position() != 0 || event.provision.refusal() != v1::REFUSAL_REASON_UNSPECIFIED;
+    });
+    Judged judged;
+    judged.provision = first.provision;
+    const std::uint32_t chunks = judged.provision.chunk_count();
+    // Who handles what is left may be another, under another certificate.
+    if (!asked.operator_act.operator_id().empty()) *judged.provision.mutable_operator_act() = asked.operator_act;
+    judged.provision.clear_delivered_digest();
+    const Position evaluated_at(judged.provision.evaluated_at());
+    ASSIGN_OR_RETURN(const Registry then, projector->RegistryAt(evaluated_at));
+    ProvisionRequest request;
+    request.agency = judged.provision.agency();
+    request.basis = judged.provision.basis();
+    request.duty = judged.provision.duty();
+    request.mode = judged.provision.mode();
+    request.method = judged.provision.method();
+    request.fields.assign(judged.provision.fields().begin(), judged.provision.fields().end());
+    request.on = ParseDate(judged.provision.judged_on()).value();
+    request.conditions = 0;  // its quota is used already
+    judged.decision = Decide(then, request);
+    if (!judged.decision.permitted()) return Internal("the request was answered against its policy");
+    if (events.size() == chunks && asked.out.empty() && judged.provision.mode() == v1::PROVISION_MODE_IMMEDIATE) {
+      return Again(events.front());
+    }
+    return Answer(asked, std::move(reader), std::move(judged), registry, events, claimed);
+  }
+
+  // The one answer of an immediate request, as it was delivered.
+  Result<ProvisionOutcome> Again(const ProvisionRegister::Event& event) {
+    ProvisionOutcome out;
+    Tally(event.provision, out);
+    out.first = out.last = event.position;
+    auto cms = store->Get(kAnswers, AnswerKey(event.provision));
+    if (cms.status().code() == Code::kNotFound) return Erased("reference: この照会の答えは受領済みです");
+    RETURN_IF_ERROR(cms.status());
+    out.cms = std::move(*cms);
+    return out;
+  }
+
+  // Evaluates chunk after chunk. Those of `had`, the first of the request, are in the ledger already: they are
+  // evaluated again only where a file of all answers is asked for.
+  Result<ProvisionOutcome> Answer(const ProvisionAsked& asked, ProvisionRequestReader reader, Judged judged,
+                                  const Registry& registry, const std::vector<ProvisionRegister::Event>& had,
+                                  Claimed& claimed) {
+    v1::Provision& common = judged.provision;
+    const std::optional<CmsRecipient> recipient = RecipientOf(registry, common.agency());
+    if (!recipient) return Denied("agency: 暗号化の証明書がありません");
+    const std::uint64_t conditions = common.conditions();
+    const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (conditions + kResultsPerEvent - 1) / kResultsPerEvent));
+    common.set_chunk_count(chunks);
+    const Date on = ParseDate(common.judged_on()).value();
+    {
+      const std::lock_guard lock(mutex);
+      claimed.active.basis = common.basis();
+      claimed.active.day = common.judged_on();
+      claimed.active.conditions = had.empty() ? conditions : 0;
+    }
+    std::unique_ptr<AnswerFile> file;
+    if (!asked.out.empty()) {
+      ASSIGN_OR_RETURN(file, AnswerFile::Begin(asked.out, *recipient));
+      v1::Provision whole = common;
+      whole.set_result_count(conditions);
+      RETURN_IF_ERROR(file->Write(MessageContent(options.ledger, whole, "", Salt{}, "", "")));
+    }
+    ProvisionOutcome out;
+    for (const ProvisionRegister::Event& event : had) {
+      Tally(event.provision, out);
+      if (out.first == Position(0)) out.first = event.position;
+      out.last = std::max(out.last, event.position);
+    }
+    std::deque<std::future<Result<Position>>> window;
+    const auto take_one = [&]() -> Status {
+      const Result<Position> position = window.front().get();
+      window.pop_front();
+      RETURN_IF_ERROR(position.status());
+      if (out.first == Position(0)) out.first = *position;
+      out.last = *position;
+      return {};
+    };
+    const auto evaluate = [&]() -> Status {
+      for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
+        const std::uint64_t size = std::min<std::uint64_t>(kResultsPerEvent, conditions - std::uint64_t{chunk} * kResultsPerEvent);
+        const bool known = chunk < had.size();
+        if (known && had[chunk].provision.chunk() != chunk) return Internal("the chunks of the request are out of order");
+        if (known && file == nullptr) {
+          reader.Skip(size);
+          continue;
+        }
+        // Taken anew for each chunk: what is renewed meanwhile must not be kept open.
+        const std::shared_ptr<const Projector> projector = options.projector();
+        const AnswerBasis basis{*projector, *judged.decision.rule, judged.decision.fields,
+                                Position(common.evaluated_at()), on};
+        v1::Provision provision = common;
+        provision.set_matching(projector->search().matching().id());
+        provision.set_chunk(chunk);
+        EventAnswers answers;
+        for (std::uint64_t i = 0; i < size; ++i) {
+          ASSIGN_OR_RETURN(ConditionAnswer answer, AnswerCondition(basis, reader.Next()));
+          answers.Add(std::move(answer));
+        }
+        if (file != nullptr) RETURN_IF_ERROR(file->Write(answers.lines()));
+        answers.PutInto(provision);
+        claimed.active.done += size;
+        if (known) {
+          if (had[chunk].provision.result_digest() == provision.result_digest()) continue;
+          return Erased("reference: 答えの一部は保存期間を過ぎて消去されています");
+        }
+        Tally(provision, out);
+        Item item = MakeItem(std::move(provision), std::move(answers), recipient, "");
+        if (chunks == 1) out.cms = item.cms;
+        ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
+        window.push_back(std::move(admitted));
+        if (window.size() >= kWindowEvents) RETURN_IF_ERROR(take_one());
+      }
+      return {};
+    };
+    Status status = evaluate();
+    // Nothing is left on its way, whatever happened: the next who asks this must find it in the register.
+    while (!window.empty()) {
+      Status taken = take_one();
+      if (status.ok()) status = std::move(taken);
+    }
+    claimed.behind = Position(out.last.value() + 1);
+    RETURN_IF_ERROR(status);
+    if (file != nullptr) {
+      ASSIGN_OR_RETURN(const Digest of_file, file->Finish());
+      out.file_digest = View(of_file);
+    }
+    return out;
+  }
+
+  // --- following ---------------------------------------------------------------------------------
+
+  Result<Cursor> CursorOf(const std::string& topic) {
+    auto stored = store->Get(kCursors, topic);
+    if (stored.status().code() == Code::kNotFound) return Cursor(0);
+    RETURN_IF_ERROR(stored.status());
+    if (stored->size() != 8) return Corrupt("stored cursor has the wrong size");
+    return Cursor(ReadU64(*stored));
+  }
+  Status PutCursor(const std::string& topic, Cursor cursor, StoreBatch batch = {}) {
+    std::string bytes;
+    AppendU64(bytes, cursor.value());
+    batch.Put(kCursors, topic, bytes);
+    return store->Write(batch, true);
+  }
+
+  // Polls `topics_wanted`, which may grow, and hands each record over; a topic's place is kept behind it.
+  Status Listen(const std::function<std::vector<std::string>(const Registry&)>& topics_wanted,
+                const std::function<Status(const std::string& topic, const Received&)>& handle) {
+    RETURN_IF_ERROR(AwaitSettled());
+    ASSIGN_OR_RETURN(auto reader, options.log->OpenReader());
+    std::vector<std::string> sources;
+    while (!Stopping()) {
+      const Registry registry = options.projector()->registry();
+      for (const auto& [agency, registered] : registry.agencies()) RETURN_IF_ERROR(MakeTopics(agency));
+      for (const std::string& topic : topics_wanted(registry)) {
+        if (std::ranges::find(sources, topic) != sources.end()) continue;
+        ASSIGN_OR_RETURN(const Cursor from, CursorOf(topic));
+        RETURN_IF_ERROR(reader->Assign(topic, from).status());
+        sources.push_back(topic);
+      }
+      if (sources.empty()) {
+        Pause(kPollWait);
+        continue;
+      }
+      ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, kPollWait));
+      std::map<std::string, Cursor> behind;
+      Status status;
+      for (const Received& record : records) {
+        const std::string& topic = sources[record.source];
+        status = handle(topic, record);
+        if (!status.ok()) break;
+        behind[topic] = record.next;
+      }
+      for (const auto& [topic, cursor] : behind) RETURN_IF_ERROR(PutCursor(topic, cursor));
+      RETURN_IF_ERROR(status);
+    }
+    return {};
+  }
+
+  void ListenLoop(const std::function<std::vector<std::string>(const Registry&)>& topics_wanted,
+                  const std::function<Status(const std::string&, const Received&)>& handle) {
+    while (!Stopping()) {
+      const Status status = Listen(topics_wanted, handle);
+      if (!status.ok() && !status.retriable()) return Fail(status);
+      if (!status.ok()) Pause(milliseconds(200));
+    }
+  }
+
+  // A request that an agency has put on its topic: signature(64) ‖ request.
+  Status TakeRequest(const std::string& topic, const Received& record) {
+    constexpr std::size_t kSignatureBytes = 64;
+    ProvisionAsked asked;
+    asked.signature = record.value.substr(0, kSignatureBytes);
+    if (record.value.size() > kSignatureBytes) asked.request = record.value.substr(kSignatureBytes);
+    const auto reader = ProvisionRequestReader::Open(asked.request);
+    if (!reader.ok() || topic != topics.Request(reader->header().agency) ||
+        reader->header().method != v1::DELIVERY_METHOD_LINE) {
+      return PassOver(topic, record, reader.ok() ? "他の機関の照会か、回線によらない照会です" : reader.status().message());
+    }
+    const Status status = Provide(asked).status();
+    // What cannot be answered at all is over; all else is asked again.
+    if (status.code() == Code::kUnavailable) return status;
+    if (!status.ok()) return PassOver(topic, record, status.message());
+    return {};
+  }
+
+  Status PassOver(const std::string& topic, const Received& record, const std::string& why) {
+    const std::lock_guard lock(mutex);
+    ignored = topic + " @" + std::to_string(record.cursor.value()) + ": " + why;
+    return {};
+  }
+
+  // A receipt that an agency has put on its topic.
+  Status TakeReply(const std::string& topic, const Received& record) {
+    v1::DeliveryReceived received;
+    v1::AgencyReceipt receipt;
+    if (!received.ParseFromString(record.value) || !receipt.ParseFromString(received.receipt())) {
+      return PassOver(topic, record, "受領を読み取れません");
+    }
+    const std::shared_ptr<const Projector> projector = options.projector();
+    const auto [end, registry] = projector->registry_at_position();
+    const Position provision(receipt.provision_position());
+    const ProvisionRegister provided(projector->store());
+    const auto event = provision < end ? provided.At(provision) : NotFound("not there");
+    if (!event.ok() || topic != topics.Reply(receipt.agency()) || event->provision.agency() != receipt.agency() ||
+        receipt.ledger() != View(options.ledger) ||
+        receipt.delivered_digest() != event->provision.delivered_digest()) {
+      return PassOver(topic, record, "受領の対象がありません");
+    }
+    const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_SIGNING, receipt.agency());
+    const auto bytes = key.ok() ? ToArray<32>(key->key) : Result<Key256>(key.status());
+    const auto verifier = bytes.ok() ? VerifyingKey::From(*bytes) : Result<VerifyingKey>(bytes.status());
+    constexpr std::string_view kTag = "daicho/agency-receipt/1\n";
+    if (!verifier.ok() || !verifier->Verify(std::string(kTag) + received.receipt(), received.signature()).ok()) {
+      return PassOver(topic, record, "受領の署名を検証できません");
+    }
+    ASSIGN_OR_RETURN(const auto before, provided.ReceiptOf(provision, Position(end.value() - 1)));
+    if (!before) {
+      Item item;
+      item.draft.kind = v1::EVENT_KIND_DELIVERY_RECEIVED;
+      item.draft.retention = v1::RETENTION_CLASS_OPERATION;
+      received.set_key_id(key->key_id);
+      item.draft.payload = received.SerializeAsString();
+      ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
+      ASSIGN_OR_RETURN(const Position position, admitted.get());
+      // So that the same receipt, sent again, is found to be there.
+      if (!projector->WaitFor(Position(position.value() + 1), kVisibleWait)) {
+        return Unavailable("the record file is behind the ledger");
+      }
+    }
+    StoreBatch batch;
+    batch.Delete(kAnswers, AnswerKey(event->provision));
+    return store->Write(batch, false);
+  }
+
+  // An update of someone who is followed is an answer of its own to each who follows.
+  Status TakeEntry(const Received& record) {
+    EntryView entry;
+    RETURN_IF_ERROR(ParseEntry(record.value, entry));
+    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf));
+    const v1::Effect effect = leaf.effect();
+    if (effect == v1::EFFECT_NONE || effect == v1::EFFECT_REPEATED || effect == v1::EFFECT_ENTERED ||
+        leaf.keys_size() != 1) {
+      return {};
+    }
+    const Position cause(leaf.position());
+    const std::shared_ptr<const Projector> projector = options.projector();
+    if (!projector->WaitFor(Position(cause.value() + 1), kVisibleWait)) {
+      return Unavailable("the record file is behind the ledger");
+    }
+    ASSIGN_OR_RETURN(const SubjectHandle subject, ToArray<16>(leaf.keys(0).subject()));
+    const ProvisionRegister provided(projector->store());
+    ASSIGN_OR_RETURN(const auto subscriptions, provided.SubscriptionsOf(subject, cause));
+    for (const ProvisionRegister::Event& subscription : subscriptions) {
+      RETURN_IF_ERROR(FollowUp(*projector, subscription, subject, cause));
+    }
+    return {};
+  }
+
+  Status FollowUp(const Projector& projector, const ProvisionRegister::Event& subscription,
+                  const SubjectHandle& subject, Position cause) {
+    const ProvisionRegister provided(projector.store());
+    const auto [end, registry] = projector.registry_at_position();
+    const Position at(end.value() - 1);
+    ASSIGN_OR_RETURN(const auto given, provided.GivenOf(subject, at));
+    std::string id;
+    for (const ProvisionRegister::Given& each : given) {
+      const v1::Provision& p = each.event.provision;
+      if (each.event.position == subscription.position) id = each.result.request_id();
+      if (p.agency() == subscription.provision.agency() && p.reference() == subscription.provision.reference() &&
+          p.cause_position() == cause.value()) {
+        return {};  // before a crash
+      }
+    }
+    v1::Provision provision = subscription.provision;
+    const TimeMicros now = options.clock->Now();
+    ProvisionRequest request;
+    request.agency = provision.agency();
+    request.basis = provision.basis();
+    request.duty = provision.duty();
+    request.mode = provision.mode();
+    request.method = provision.method();
+    request.fields.assign(provision.fields().begin(), provision.fields().end());
+    request.on = JapanDate(now);
+    request.conditions = 0;  // nobody asked
+    const ProvisionDecision decision = Decide(registry, request);
+    provision.clear_delivered_digest();
+    provision.clear_operator_act();
+    provision.set_cause_position(cause.value());
+    provision.set_chunk(0);
+    provision.set_chunk_count(1);
+    provision.set_conditions(0);
+    provision.set_evaluated_at(at.value());
+    provision.set_judged_on(FormatDate(request.on));
+    provision.set_policy_position(decision.policy ? decision.policy->value() : 0);
+    provision.set_agreement_position(decision.agreement ? decision.agreement->value() : 0);
+    provision.set_refusal(decision.refusal);
+    EventAnswers answers;
+    if (decision.permitted()) {
+      const AnswerBasis basis{projector, *decision.rule, decision.fields, at, request.on};
+      ASSIGN_OR_RETURN(ConditionAnswer answer, AnswerUpdate(basis, id, subject));
+      answers.Add(std::move(answer));
+    }
+    Item item = MakeItem(std::move(provision), std::move(answers),
+                         RecipientOf(registry, subscription.provision.agency()), decision.message);
+    ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
+    ASSIGN_OR_RETURN(const Position position, admitted.get());
+    // So that the next start, or the next update, finds it.
+    if (!projector.WaitFor(Position(position.value() + 1), kVisibleWait)) {
+      return Unavailable("the record file is behind the ledger");
+    }
+    return {};
+  }
+
+  // --- starting ----------------------------------------------------------------------------------
+
+  Status Start() {
+    StoreOptions o;
+    o.path = options.dir;
+    o.families = kFamilies;
+    RETURN_IF_ERROR(MakeDirectories(options.dir));
+    ASSIGN_OR_RETURN(store, Store::Open(o));
+    submitting = std::jthread([this] { SubmitLoop(); });
+    publishing = std::jthread([this] { PublishLoop(); });
+    if (!options.follow) return {};
+    following = std::jthread([this] {
+      ListenLoop(
+          [this](const Registry& registry) {
+            std::vector<std::string> out = {topics.Ledger()};
+            for (const auto& [agency, registered] : registry.agencies()) out.push_back(topics.Reply(agency));
+            return out;
+          },
+          [this](const std::string& topic, const Received& record) {
+            return topic == topics.Ledger() ? TakeEntry(record) : TakeReply(topic, record);
+          });
+    });
+    asking = std::jthread([this] {
+      ListenLoop(
+          [this](const Registry& registry) {
+            std::vector<std::string> out;
+            for (const auto& [agency, registered] : registry.agencies()) out.push_back(topics.Request(agency));
+            return out;
+          },
+          [this](const std::string& topic, const Received& record) { return TakeRequest(topic, record); });
+    });
+    return {};
+  }
+
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+      changed.notify_all();
+    }
+    for (std::jthread* thread : {&asking, &following, &submitting, &publishing}) {
+      if (thread->joinable()) thread->join();
+    }
+  }
+};
+
+Providing::Providing(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Providing::~Providing() { impl_->Stop(); }
+
+Result<std::unique_ptr<Providing>> Providing::Start(ProvidingOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<Providing>(new Providing(std::move(impl)));
+}
+
+Result<ProvisionOutcome> Providing::Provide(const ProvisionAsked& asked) { return impl_->Provide(asked); }
+
+Result<std::string> Providing::StatusJson() const {
+  using nlohmann::ordered_json;
+  ordered_json out = {{"requests", ordered_json::array()}, {"agencies", ordered_json::array()}};
+  {
+    const std::lock_guard lock(impl_->mutex);
+    out["settled"] = impl_->settled;
+    out["unpublished"] = impl_->publications.size();
+    for (const Impl::Active& each : impl_->active) {
+      if (!each.running) continue;
+      out["requests"].push_back({{"agency", each.agency},
+                                 {"reference", each.reference},
+                                 {"done", each.done.load()},
+                                 {"count", each.conditions}});
+    }
+    if (!impl_->ignored.empty()) out["ignored"] = impl_->ignored;
+  }
+  const std::shared_ptr<const Projector> projector = impl_->options.projector();
+  const Position end = projector->position();
+  if (end == Position(0)) return out.dump();
+  const Position at(end.value() - 1);
+  const ProvisionRegister provided(projector->store());
+  ASSIGN_OR_RETURN(const std::vector<std::string> agencies, provided.Agencies());
+  for (const std::string& agency : agencies) {
+    ASSIGN_OR_RETURN(const ProvisionRegister::Deliveries deliveries, provided.DeliveriesTo(agency, at));
+    ordered_json item = {{"agency", agency},
+                         {"delivered", deliveries.delivered},
+                         {"unconfirmed", deliveries.unconfirmed()}};
+    if (deliveries.oldest) {
+      item["oldest_unconfirmed"] = deliveries.oldest->value();
+      if (const auto event = provided.At(*deliveries.oldest); event.ok()) {
+        item["oldest_at"] = FormatTimestamp(event->admitted_at);
+      }
+    }
+    out["agencies"].push_back(std::move(item));
+  }
+  return out.dump();
+}
+
+}  // namespace daicho
