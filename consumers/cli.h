@@ -61,6 +61,7 @@ void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
 void AddKeyCommands(Cli& cli);     // operator, agency, key, issuer rotate and revoke
 void AddPolicyCommands(Cli& cli);  // policy, agreement
 void AddProvideCommands(Cli& cli);  // provide, media handover
+void AddDisclosureCommands(Cli& cli);  // disclose, correction, suspension
 void AddRecordCommands(Cli& cli);   // record, search
 void AddRegisterCommands(Cli& cli);  // register list, statistics
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset

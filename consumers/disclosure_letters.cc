@@ -300,7 +300,7 @@ LetterAnnex ProvisionAnnex(const std::vector<ProvisionLine>& provisions) {
   LetterAnnex annex;
   annex.title = "提供及び移転の状況";
   annex.paragraphs = {
-      "あなたの本人確認情報に係る照会の全てについて、照会した機関、根拠及び提供した項目を日時の順に記載しています。"
+      "あなたの本人確認情報の提供及び移転の全てについて、相手方、根拠及び提供した項目を日時の順に記載しています。"
       "「提供」は知事以外の機関に対するもの、「移転」は知事の他の部署に対するものです。"};
   if (provisions.empty()) {
     annex.paragraphs.push_back("提供及び移転の記録は、ありません。");
@@ -314,11 +314,7 @@ LetterAnnex ProvisionAnnex(const std::vector<ProvisionLine>& provisions) {
     std::vector<std::string> fields;
     for (const std::string& field : line.fields) fields.push_back(FieldText(field));
     std::string items = Joined(fields);
-    if (!line.refused.empty()) {
-      items = "提供していない（" + line.refused + "）";
-    } else if (items.empty()) {
-      items = "提供した項目なし";
-    }
+    if (items.empty()) items = "提供した項目なし";
     if (line.despite_suspension) items += "\n（利用停止中であるが、法令の定めにより提供）";
     std::string at = TimeText(line.at);
     at[at.find(' ')] = '\n';

@@ -35,7 +35,6 @@ struct ProvisionLine {
   std::string basis;                // legal basis code
   std::string duty;                 // 事務コード
   std::vector<std::string> fields;  // released, of ResidentRecord, or "resident_code"
-  std::string refused;              // why nothing was released, in Japanese; empty: it was
   bool despite_suspension = false;  // released although 利用停止 was in force
 };
 

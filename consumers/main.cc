@@ -83,6 +83,7 @@ int Main(int argc, char** argv) {
   AddKeyCommands(cli);
   AddPolicyCommands(cli);
   AddProvideCommands(cli);
+  AddDisclosureCommands(cli);
   AddRecordCommands(cli);
   AddRegisterCommands(cli);
   AddMatchingCommands(cli);

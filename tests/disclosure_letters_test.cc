@@ -103,16 +103,7 @@ class DisclosureLettersTest : public ::testing::Test {
                       {"name", "sex", "address"},
                       "",
                       true};
-    ProvisionLine refused{Position(4400),
-                          TimeMicros(1'795'100'000'000'000),
-                          true,
-                          "群馬県県土整備部住宅政策課",
-                          "30-15-1/5-28",
-                          "5-28-1",
-                          {},
-                          "利用停止中",
-                          false};
-    out.provisions = {boe, tax, refused};
+    out.provisions = {boe, tax};
     out.evidence = true;
     return out;
   }
