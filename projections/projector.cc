@@ -9,6 +9,7 @@
 #include "ledger/generation.h"
 #include "ledger/sequencer.h"
 #include "projections/bulk_load.h"
+#include "projections/provision_register.h"
 #include "projections/retention.h"
 
 namespace daicho {
@@ -21,7 +22,7 @@ constexpr std::size_t kCommitEntries = 5'000;
 constexpr char kBuilding[] = "building";
 constexpr char kPurpose[] = "record file";
 // Of all that the store holds. A change of it builds the record file anew.
-constexpr char kFormat[] = "2";
+constexpr char kFormat[] = "3";
 
 }  // namespace
 
@@ -37,6 +38,7 @@ struct Projector::Impl {
   SearchParts search_parts;
   std::unique_ptr<SearchWriter> search_writer;  // null, like search, when no index is kept
   std::unique_ptr<Search> search;
+  std::unique_ptr<provision_register::Writer> provisions;
   std::unique_ptr<LogReader> reader;
   Position built_under;
 
@@ -64,6 +66,7 @@ struct Projector::Impl {
       RETURN_IF_ERROR(OpenStore());
     }
     file = std::make_unique<RecordFile>(*store);
+    provisions = std::make_unique<provision_register::Writer>(*store);
     if (options.matching != nullptr) {
       search_writer = std::make_unique<SearchWriter>(*store, *options.matching, search_parts);
       search = std::make_unique<Search>(*store, options.matching, search_parts);
@@ -92,6 +95,7 @@ struct Projector::Impl {
     unordered.clear();
     if (search_writer != nullptr) search_writer->Clear();
     RETURN_IF_ERROR(search_parts.Load(*store));
+    RETURN_IF_ERROR(provisions->Load());
     Status loaded = replay.Load(*store, RecordFile::kMeta);
     if (loaded.ok()) {
       RETURN_IF_ERROR(LoadTotals());
@@ -130,6 +134,10 @@ struct Projector::Impl {
     ends_submission = entry.ends_submission;
     if (ends_submission) writer.PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position);
     RETURN_IF_ERROR(retention::PutEntry(entry, writer.put()));
+    RETURN_IF_ERROR(provisions
+                        ->PutEntry(entry, *options.keys, writer.put(),
+                                   [&](const v1::KeyReference& key) { AwaitOrder(key); })
+                        .With("position " + std::to_string(entry.position.value())));
     if (entry.header.kind() == v1::EVENT_KIND_ERASURE) return TakeErasure(entry);
     if (entry.header.kind() != v1::EVENT_KIND_UPDATE) return {};
     auto payload = OpenPart(entry, 0, *options.keys);
@@ -159,11 +167,16 @@ struct Projector::Impl {
     return {};
   }
 
-  // A notice whose key is gone. The erasure that ordered it lies further on in the ledger.
+  // A key that is gone: the erasure that ordered it lies further on in the ledger.
+  void AwaitOrder(const v1::KeyReference& key) {
+    std::uint32_t& step = unordered[KeySlot(key.slot())];
+    step = std::max(step, key.step());
+  }
+
+  // A notice whose key is gone.
   Status TakeErased(const LedgerReplay::Checked& entry, record_file::Writer& writer) {
+    AwaitOrder(entry.leaf.keys(0));
     const KeySlot slot(entry.leaf.keys(0).slot());
-    std::uint32_t& step = unordered[slot];
-    step = std::max(step, entry.leaf.keys(0).step());
     if (entry.leaf.effect() == v1::EFFECT_ENTERED && orphans.insert(slot).second) writer.PutOrphan(slot, true);
     return {};
   }

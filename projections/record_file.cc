@@ -53,7 +53,10 @@ const std::vector<std::string>& RecordFile::Families() {
   static const std::vector<std::string> families = {"meta",  "versions", "codes",  "numbers", "handles",
                                                     "times", "due",      "erased", "orphans",
                                                     "search_names", "search_given", "search_people",
-                                                    "search_addresses", "search_parts"};
+                                                    "search_addresses", "search_parts",
+                                                    "provision_events", "provision_references", "provision_asked",
+                                                    "provision_deliveries", "provision_receipts", "provision_given",
+                                                    "provision_standing", "provision_suspensions"};
   return families;
 }
 

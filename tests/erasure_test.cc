@@ -267,7 +267,7 @@ TEST_P(ErasureTest, FilesHoldNothingOfWhatIsGone) {
   Erase();
   ASSERT_TRUE(P().Stop().ok());
   EXPECT_TRUE(File("file")->store().Flush().ok());
-  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), "2-" + Matching::Shipped()->id(), nullptr).ok());
+  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), Projector::Kind(r_->OptionsOf("file", P().log(), P().key_store())), nullptr).ok());
   EXPECT_EQ(found(), std::set<std::string>());
   EXPECT_EQ(Told(*File(), taro_.code), "2");
 }
