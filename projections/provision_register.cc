@@ -137,7 +137,7 @@ Result<std::optional<Event>> ProvisionRegister::First(const std::string& agency,
   RETURN_IF_ERROR(ForEach(store_, RecordFile::kReferences, ReferenceKey(agency, reference, kEvent), Position(0), at,
                           [&](Position position, std::string_view, std::string_view value) -> Result<bool> {
                             if (value.size() != 1) return CannotDecode();
-                            if (value[0] == static_cast<char>(v1::REFUSAL_REASON_REFERENCE)) return true;
+                            if (value[0] != 0) return true;
                             first = position;
                             return false;
                           }));

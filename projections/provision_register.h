@@ -68,7 +68,7 @@ class ProvisionRegister {
 
   // Errors: kNotFound when none stands there, or it is erased.
   Result<Event> At(Position position) const;
-  // The first event of the agency's request of that number; one that was refused because the number was taken is none.
+  // The first event of the agency's request of that number; one that was refused as a whole is none.
   Result<std::optional<Event>> First(const std::string& agency, const std::string& reference, Position at) const;
   // All of them, by position: its chunks, what followed a standing request, and refusals.
   Result<std::vector<Event>> EventsOf(const std::string& agency, const std::string& reference, Position at) const;
