@@ -261,7 +261,7 @@ class RandomProvisions : public ProvisionRegisterTest {
         const auto of = [&](const Told& told) { return of_agency(told) && told.provision.reference() == reference; };
         ASSERT_EQ(ProvisionRegisterTest::Positions(provisions.EventsOf(agency, reference, at)), Positions(Events(at, of)));
         const auto accepted = Events(at, [&](const Told& told) {
-          return of(told) && told.provision.refusal() != v1::REFUSAL_REASON_REFERENCE;
+          return of(told) && told.provision.refusal() == v1::REFUSAL_REASON_UNSPECIFIED;
         });
         const auto begun = provisions.First(agency, reference, at).value();
         ASSERT_EQ(begun.has_value(), !accepted.empty());
