@@ -130,21 +130,19 @@ struct AgencyInbox::Impl {
     return receipt.SerializeAsString();
   }
 
-  Status Prove(const ReceiveOptions& options, Delivery& delivery) const {
-    if (options.ledger == nullptr) return {};
+  // The ledger's entry there, once a checkpoint covers it.
+  static Result<std::string> ProvenLeaf(const ReceiveOptions& options, Position position) {
+    TlogClient& ledger = *options.ledger;
     const auto deadline = steady_clock::now() + options.proof_wait;
-    while (options.ledger->head().size <= delivery.position.value()) {
-      RETURN_IF_ERROR(options.ledger->Refresh());
-      if (options.ledger->head().size > delivery.position.value()) break;
+    while (ledger.head().size <= position.value()) {
+      RETURN_IF_ERROR(ledger.Refresh());
+      if (ledger.head().size > position.value()) break;
       if (steady_clock::now() > deadline) {
-        return Unavailable("no checkpoint covers position " + std::to_string(delivery.position.value()) + " yet");
+        return Unavailable("no checkpoint covers position " + std::to_string(position.value()) + " yet");
       }
       std::this_thread::sleep_for(kCheckpointPoll);
     }
-    ASSIGN_OR_RETURN(const std::string leaf, options.ledger->Leaf(delivery.position));
-    RETURN_IF_ERROR(CheckEntry(delivery.answer, home, delivery.position, leaf));
-    delivery.proven = true;
-    return {};
+    return ledger.Leaf(position);
   }
 
   Status WriteAnswer(const std::string& dir, Delivery& delivery) const {
@@ -161,29 +159,33 @@ struct AgencyInbox::Impl {
     return WriteFileDurably(delivery.file, delivery.answer.content);
   }
 
-  Result<Delivery> Open(const ReceiveOptions& options, const Received& record) const {
-    Delivery out;
-    ASSIGN_OR_RETURN(out.position, PositionOf(record.key));
-    ASSIGN_OR_RETURN(out.answer, OpenAnswer(home, record.value));
-    RETURN_IF_ERROR(Prove(options, out));
-    return out;
+  // A message that proves to be wrong is put aside: it must neither be believed nor stop those behind it.
+  Status PutAside(const ReceiveOptions& options, const Received& record, const Status& why) const {
+    const std::string path = home.Path("refused/" + std::to_string(record.cursor.value()) + ".cms");
+    RETURN_IF_ERROR(MakeDirectories(home.Path("refused")));
+    RETURN_IF_ERROR(WriteFileDurably(path, record.value));
+    if (options.refused) options.refused(why, path);
+    return {};
   }
 
-  // A message that proves to be wrong is put aside: it must neither be believed nor stop those behind it.
   Status Take(const ReceiveOptions& options, const Received& record) {
-    Result<Delivery> delivery = Open(options, record);
-    const Code code = delivery.status().code();
-    if (code == Code::kTampered || code == Code::kCorrupt || code == Code::kUnsupported) {
-      const std::string path = home.Path("refused/" + std::to_string(record.cursor.value()) + ".cms");
-      RETURN_IF_ERROR(MakeDirectories(home.Path("refused")));
-      RETURN_IF_ERROR(WriteFileDurably(path, record.value));
-      if (options.refused) options.refused(delivery.status(), path);
-      return {};
+    Delivery delivery;
+    const Result<Position> position = PositionOf(record.key);
+    if (!position.ok()) return PutAside(options, record, position.status());
+    Result<AgencyAnswer> answer = OpenAnswer(home, record.value);
+    if (!answer.ok()) return PutAside(options, record, answer.status());
+    delivery.position = *position;
+    delivery.answer = std::move(*answer);
+    if (options.ledger != nullptr) {
+      // A ledger that proves nothing says nothing of the message: what it is, remains to be seen.
+      ASSIGN_OR_RETURN(const std::string leaf, ProvenLeaf(options, delivery.position));
+      const Status entry = CheckEntry(delivery.answer, home, delivery.position, leaf);
+      if (!entry.ok()) return PutAside(options, record, entry);
+      delivery.proven = true;
     }
-    RETURN_IF_ERROR(delivery.status());
-    if (!options.out.empty()) RETURN_IF_ERROR(WriteAnswer(options.out, *delivery));
-    if (options.received) RETURN_IF_ERROR(options.received(*delivery));
-    receipts.push_back(ReceiptFor(*delivery));
+    if (!options.out.empty()) RETURN_IF_ERROR(WriteAnswer(options.out, delivery));
+    if (options.received) RETURN_IF_ERROR(options.received(delivery));
+    receipts.push_back(ReceiptFor(delivery));
     return {};
   }
 

@@ -7,7 +7,7 @@
 //
 //   state         place in the provision topic(8) ‖ for each receipt: length(4) ‖ AgencyReceipt
 //   checkpoint    the newest of the ledger that was seen: a later one must be of the same history
-//   refused/      <place in the topic>.cms: messages that could not be opened or do not agree with the ledger
+//   refused/      <place in the topic>.cms: messages that could not be opened, or that the ledger does not record
 //   lock          held by the one process that receives or replies
 #pragma once
 
@@ -58,7 +58,8 @@ class AgencyInbox {
 
   // Takes what comes within the wait, at most some hundred messages; how many. An answer becomes
   // out/<reference>.<chunk>.ndjson, or <reference>.<chunk>.<position>.ndjson where that is another's. Errors:
-  // kUnavailable, with nothing lost: what was not received comes again.
+  // kUnavailable; kTampered when the ledger cannot prove its entries. Nothing is lost then: what was not received comes
+  // again.
   Result<std::size_t> Receive(const ReceiveOptions& options);
   // Whether all that lay on the topic when the inbox was opened has been received.
   bool AtEnd() const;

@@ -37,7 +37,9 @@ Result<TreeHead> TlogClient::Verify(const std::string& note) const {
 }
 
 Status TlogClient::Remember(const std::string& note) {
-  ASSIGN_OR_RETURN(head_, Verify(note));
+  ASSIGN_OR_RETURN(TreeHead head, ParseTreeHead(note));
+  if (head.ledger != View(ledger_.ledger)) return Tampered("checkpoint: another ledger's");
+  head_ = std::move(head);
   note_ = note;
   return {};
 }

@@ -16,7 +16,8 @@ class TlogClient {
   TlogClient(const LedgerPublic& ledger, std::string url, std::string ca_file)
       : ledger_(ledger), url_(std::move(url)), ca_file_(std::move(ca_file)) {}
 
-  // Goes on from a checkpoint that was kept: the next must be of the same history. Errors: kTampered.
+  // Goes on from a checkpoint that was verified once and kept: the next must be of the same history. Errors: kCorrupt,
+  // kTampered for another ledger's.
   Status Remember(const std::string& note);
   // Takes the newest checkpoint. Errors: kTampered when the ledger's key did not sign it or it does not go on from the
   // one before; kUnavailable.
