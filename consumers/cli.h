@@ -58,7 +58,8 @@ class Cli {
 
 void AddNodeCommands(Cli& cli);     // init, issuer add, serve, status, rebuild
 void AddGatewayCommands(Cli& cli);  // gateway init, send, watch
-void AddKeyCommands(Cli& cli);     // operator, agency, key, issuer rotate and revoke
+void AddKeyCommands(Cli& cli);     // operator, key, agency add …, issuer rotate and revoke
+void AddAgencyCommands(Cli& cli);  // agency init, sign, ask, receive, reply, open: the agency's end
 void AddPolicyCommands(Cli& cli);  // policy, agreement
 void AddProvideCommands(Cli& cli);  // provide, media handover
 void AddDisclosureCommands(Cli& cli);  // disclose, correction, suspension

@@ -3,7 +3,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "consumers/agency_home.h"
 #include "consumers/cli_registry.h"
 #include "consumers/gateway.h"
 #include "consumers/registry_json.h"
@@ -26,7 +25,6 @@ struct Arguments {
   std::string agency, name, recipient, municipality, certificate;
   std::vector<std::string> roles, terminals;
   std::uint64_t leaked_from = 0;
-  int days = 1'825;
 };
 
 Result<std::string> ReadPublicKey(const std::string& path) {
@@ -167,18 +165,6 @@ Result<std::string> ReadCertificate(const std::string& path) {
   std::erase_if(base64, [](char c) { return c == '\n' || c == '\r'; });
   auto der = FromBase64(base64);
   return der.ok() ? der : Result<std::string>(Invalid(path + ": the certificate is no PEM"));
-}
-
-int AgencyInit(const Arguments& a) {
-  auto key = CreateAgencyHome(a.cli.home, a.agency, a.days, SystemClock().Now());
-  if (!key.ok()) return Fail(key.status());
-  if (a.cli.json) {
-    const std::string certificate = a.cli.home + "/agency.pem", public_key = a.cli.home + "/agency.pub";
-    fmt::print("{}\n", ordered_json({{"agency", a.agency}, {"public_key", public_key}, {"certificate", certificate}}).dump());
-  } else {
-    fmt::print("{}\n", ToHex(View(*key)));
-  }
-  return 0;
 }
 
 int AgencyAdd(const Arguments& a) {
@@ -341,7 +327,7 @@ void AddOperatorCommands(Cli& cli, const Shared& a) {
   }));
 }
 
-void AddAgencyCommands(Cli& cli, const Shared& a) {
+void AddAgencyRegistryCommands(Cli& cli, const Shared& a) {
   CLI::App* group = cli.Group("agency", "利用機関の管理");
   CLI::App* add = Command(cli, group, "add", "利用機関を登録", a, AgencyAdd);
   add->add_option("--name", a->name, "名称")->required();
@@ -355,9 +341,7 @@ void AddAgencyCommands(Cli& cli, const Shared& a) {
   rotate->add_option("--old-key", a->old_key, "古い秘密鍵のファイル");
   rotate->add_option("--certificate", a->certificate, "新しい証明書（PEM または DER）");
   TakesReason(rotate, a);
-  CLI::App* init = Command(cli, group, "init", "利用機関の鍵と証明書を作り、署名の公開鍵を表示", a, AgencyInit);
-  init->add_option("--days", a->days, "証明書の日数");
-  for (CLI::App* command : {init, add, close, rotate}) {
+  for (CLI::App* command : {add, close, rotate}) {
     command->add_option("--agency", a->agency, "利用機関の名（a-z 0-9 -）")->required();
   }
   cli.TakesHome(cli.Command(group, "list", "利用機関の一覧", [a] {
@@ -374,7 +358,7 @@ void AddKeyCommands(Cli& cli) {
   auto a = std::make_shared<Arguments>(cli);
   AddIssuerCommands(cli, a);
   AddOperatorCommands(cli, a);
-  AddAgencyCommands(cli, a);
+  AddAgencyRegistryCommands(cli, a);
   CLI::App* key = cli.Group("key", "鍵の管理");
   Command(cli, key, "list", "すべての鍵と、それが有効な位置", a, KeyList);
   CLI::App* rotate = Command(cli, key, "rotate", "台帳そのもの（sequencer、intake）と役割（registrar、records、provider、disclosure、retention）の鍵を更新", a, KeyRotate);

@@ -107,11 +107,12 @@ std::string ProvisionJson(const ProvisionRegister::Given& given) {
 struct Disclosing::Turn {
   const DisclosingOrder& order;
   std::shared_ptr<const Projector> projector;
-  Registry registry;
+  std::shared_ptr<const Registry> in_force;
   Position at;
   TimeMicros now;
   Date today;
 
+  const Registry& registry() const { return *in_force; }
   MatterRegister matters() const { return MatterRegister(projector->store()); }
   // None when nothing of that reference is known.
   Result<std::optional<Matter>> MatterOf(Duty duty, const std::string& reference) const {
@@ -164,7 +165,7 @@ struct Disclosing::Turn {
     return order.letter.addressee.empty() ? Invalid("applicant: 宛名が要ります") : Status();
   }
   Status CheckConfirmed() const {
-    return registry.CheckConfirmation(order.kind, Sha256Of({order.event}), order.confirmed_by,
+    return registry().CheckConfirmation(order.kind, Sha256Of({order.event}), order.confirmed_by,
                                       order.operator_act.operator_id());
   }
 };
@@ -301,13 +302,13 @@ Status Disclosing::WriteEvidence(const std::string& folder, const std::vector<Po
 Result<DisclosingOutcome> Disclosing::Carry(const DisclosingOrder& order) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(Settle());
-  Turn turn{order, options_.projector(), {}, {}, options_.clock->Now(), {}};
+  Turn turn{order, options_.projector(), nullptr, {}, options_.clock->Now(), {}};
   turn.today = JapanDate(turn.now);
   const auto [next, registry] = turn.projector->registry_at_position();
   if (next.value() == 0) return Unavailable("the ledger is empty");
   turn.at = Position(next.value() - 1);
-  turn.registry = registry;
-  RETURN_IF_ERROR(CheckAct(registry, order.operator_act, kDiscloseTag, Sha256Of({order.event}), v1::PERMISSION_DISCLOSE,
+  turn.in_force = registry;
+  RETURN_IF_ERROR(CheckAct(*registry, order.operator_act, kDiscloseTag, Sha256Of({order.event}), v1::PERMISSION_DISCLOSE,
                            turn.now));
   const auto parse = [&](auto event, auto carry) -> Result<DisclosingOutcome> {
     if (!event.ParseFromString(order.event) || event.SerializeAsString() != order.event) {
@@ -396,7 +397,7 @@ Result<DisclosingOutcome> Disclosing::DecideDisclosure(const Turn& turn, v1::Dis
     if (decided.result() == v1::DISCLOSURE_RESULT_NOT_HELD) out.result = "not_held";
     if (decided.result() == v1::DISCLOSURE_RESULT_DISCLOSED) {
       out.result = "disclosed";
-      ASSIGN_OR_RETURN(Shown shown, Evaluate(*turn.projector, turn.registry, decided, subject));
+      ASSIGN_OR_RETURN(Shown shown, Evaluate(*turn.projector, turn.registry(), decided, subject));
       for (const Position stage : stages) shown.positions.push_back(stage);
       std::ranges::sort(shown.positions);
       RETURN_IF_ERROR(WriteEvidence(folder, shown.positions));
@@ -437,7 +438,7 @@ Result<DisclosingOutcome> Disclosing::DecideDisclosure(const Turn& turn, v1::Dis
     } else {
       subject = *found;
       event.set_result(v1::DISCLOSURE_RESULT_DISCLOSED);
-      ASSIGN_OR_RETURN(Shown shown, Evaluate(*turn.projector, turn.registry, event, subject));
+      ASSIGN_OR_RETURN(Shown shown, Evaluate(*turn.projector, turn.registry(), event, subject));
       shown.facts.evaluated_time = turn.now;
       letter = DisclosureLetter(turn.Head(), shown.facts);
       event.set_result_count(shown.count);

@@ -164,13 +164,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   out->dir_ = dir;
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
   out->issuer_ = settings["issuer"];
-  if (IsLocal(log)) {
-    auto socket = OpenSocketLog(LocalDirectory(log) + "/node.sock");
-    if (!socket.ok()) return Unavailable("no node serves " + log + "; daicho serve starts one");
-    out->log_ = std::move(socket).value();
-  } else {
-    ASSIGN_OR_RETURN(out->log_, OpenLog(log, kafka_config));
-  }
+  ASSIGN_OR_RETURN(out->log_, OpenServedLog(log, kafka_config));
   SubmitterOptions options;
   options.dir = dir + "/outbox";
   options.issuer = out->issuer_;

@@ -81,6 +81,7 @@ int Main(int argc, char** argv) {
   AddNodeCommands(cli);
   AddGatewayCommands(cli);
   AddKeyCommands(cli);
+  AddAgencyCommands(cli);
   AddPolicyCommands(cli);
   AddProvideCommands(cli);
   AddDisclosureCommands(cli);

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <thread>
 
+#include "consumers/home.h"
 #include "events/bytes.h"
 #include "ledger/files.h"
 
@@ -308,8 +309,12 @@ bool IsKind(const std::string& topic, std::string_view kind) {
          std::string_view(topic).substr(dot + 1).starts_with(kind);
 }
 
+bool MayWrite(const std::string& topic) {
+  return IsKind(topic, "inbox.") || IsKind(topic, "request.") || IsKind(topic, "reply.");
+}
+
 bool MayRead(const std::string& topic, bool ledger_too) {
-  return IsKind(topic, "receipt.") || (ledger_too && (IsKind(topic, "ledger") || IsKind(topic, "checkpoint")));
+  return IsKind(topic, "receipt.") || IsKind(topic, "provision.") || (ledger_too && (IsKind(topic, "ledger") || IsKind(topic, "checkpoint")));
 }
 
 // A response holds at least one record, and no more than fits a message.
@@ -319,12 +324,12 @@ Status Answer(Log& log, const node::Request& request, node::Response& response, 
   switch (request.what_case()) {
     case node::Request::kAppend: {
       const node::Append& append = request.append();
-      if (!IsKind(append.topic(), "inbox.")) return Denied("only inboxes may be written");
+      if (!MayWrite(append.topic())) return Denied("only inboxes, requests and replies may be written");
       return log.Append(append.topic(), {append.record().key(), append.record().value(), {}});
     }
     case node::Request::kRead: {
       const node::Read& read = request.read();
-      if (!MayRead(read.topic(), ledger_too)) return Denied("only receipts may be read");
+      if (!MayRead(read.topic(), ledger_too)) return Denied("only receipts and provisions may be read");
       ASSIGN_OR_RETURN(auto reader, log.OpenReader());
       RETURN_IF_ERROR(reader->Assign(read.topic(), Cursor(read.from())).status());
       ASSIGN_OR_RETURN(const auto records,
@@ -349,7 +354,7 @@ Status Answer(Log& log, const node::Request& request, node::Response& response, 
       return {};
     }
     case node::Request::kLast: {
-      if (!MayRead(request.last(), ledger_too)) return Denied("only receipts may be read");
+      if (!MayRead(request.last(), ledger_too)) return Denied("only receipts and provisions may be read");
       ASSIGN_OR_RETURN(const Received record, log.ReadLast(request.last()));
       AddRecord(record, response);
       return {};
@@ -364,6 +369,13 @@ Status Answer(Log& log, const node::Request& request, node::Response& response, 
 Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path) {
   ASSIGN_OR_RETURN(auto client, SocketClient::Connect(path));
   return std::unique_ptr<Log>(std::make_unique<SocketLog>(path, std::move(client)));
+}
+
+Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config) {
+  if (!IsLocal(log)) return OpenLog(log, kafka_config);
+  auto socket = OpenSocketLog(LocalDirectory(log) + "/node.sock");
+  if (!socket.ok()) return Unavailable("no node serves " + log + "; daicho serve starts one");
+  return socket;
 }
 
 node::Response AnswerLogRequest(Log& log, const node::Request& request, bool ledger_too) {

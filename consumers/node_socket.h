@@ -1,6 +1,7 @@
 // The Unix socket of a running node: how other commands, gateways included, reach the stores that belong
-// to one process. Of the log it lets through appends to inboxes, reading of receipts and bounds, for any issuer;
-// on the home's socket also reading of the ledger and its checkpoints, for auditors.
+// to one process. Of the log it lets through what those outside write (inboxes, agencies' requests and replies) and
+// read (receipts, what agencies are given, bounds), for any of them: what is secret is encrypted to one of them. On
+// the home's socket also reading of the ledger and its checkpoints, for auditors.
 #pragma once
 
 #include <functional>
@@ -41,9 +42,12 @@ class SocketClient {
   std::unique_ptr<Impl> impl_;
 };
 
-// The logs of the node at `path`, for issuers: appends to inboxes, reads receipts.
+// The logs of the node at `path`, for those outside it.
 // OpenWriter and CreateTopic are kDenied.
 Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path);
+// The log that a gateway or an agency is told of (--log): a local one is reached through its running node. Errors:
+// kUnavailable when none serves it.
+Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config);
 // The node's side of it. `ledger_too`: the ledger and its checkpoints may be read.
 node::Response AnswerLogRequest(Log& log, const node::Request& request, bool ledger_too);
 

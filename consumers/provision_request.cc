@@ -92,12 +92,6 @@ constexpr JsonField kLineFields[] = {
 };
 constexpr JsonSchema kLineSchema = {kLineFields};
 
-bool IsReference(std::string_view text) {
-  return !text.empty() && text.size() <= kReferenceBytesMax && text != "." && text != ".." &&
-         text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") ==
-             std::string_view::npos;
-}
-
 // Takes a line, without its newline, off `rest`. What lacks its newline is a line too.
 std::string_view TakeLine(std::string_view& rest) {
   const std::size_t newline = rest.find('\n');
@@ -131,6 +125,12 @@ std::vector<RuleBreak> ReadLine(std::string_view text, LineText& out) {
 }
 
 }  // namespace
+
+bool IsReference(std::string_view text) {
+  return !text.empty() && text.size() <= kReferenceBytesMax && text != "." && text != ".." &&
+         text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") ==
+             std::string_view::npos;
+}
 
 std::string_view ModeName(v1::ProvisionMode mode) { return NameIn(kModes, mode); }
 std::string_view MethodName(v1::DeliveryMethod method) { return NameIn(kMethods, method); }

@@ -61,6 +61,8 @@ class ProvisionRequestReader {
   std::string_view body_, rest_;
 };
 
+// 1 to 64 of A-Z a-z 0-9 - _ . and more than dots: also the name of a file.
+bool IsReference(std::string_view text);
 std::string_view ModeName(v1::ProvisionMode mode);
 std::string_view MethodName(v1::DeliveryMethod method);
 

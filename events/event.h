@@ -41,8 +41,8 @@ struct DraftEvent {
   std::string payload;
   std::string subject;  // 16-byte handle, or empty
   bool clear = false;
-  std::vector<Part> further;  // at most kPartsPerEventMax - 1
-  std::optional<Salt> salt;   // of `payload`, where its commitment is to be known beforehand
+  std::vector<Part> further = {};  // at most kPartsPerEventMax - 1
+  std::optional<Salt> salt = {};   // of `payload`, where its commitment is to be known beforehand
 };
 // Draws the salts. The header's bytes are the leaf of the issuer's tree.
 v1::Draft MakeDraft(const DraftEvent& event, const std::string& issuer, Sequence sequence);

@@ -122,12 +122,19 @@ Result<std::string> TreeStore::Tile(std::string_view tree, int level, std::uint6
   return bytes;
 }
 
-NodeSource TreeStore::Nodes(std::string_view tree) const {
-  return [this, name = std::string(tree)](int level, std::uint64_t index) -> Result<Digest> {
+NodeSource NodesOfTiles(TileSource tiles) {
+  return [tiles = std::move(tiles)](int level, std::uint64_t index) -> Result<Digest> {
     const NodePlace at(level, index);
-    ASSIGN_OR_RETURN(const std::string tile, Tile(name, at.level, at.index, at.first + at.count));
+    ASSIGN_OR_RETURN(const std::string tile, tiles(at.level, at.index, at.first + at.count));
+    if (tile.size() < (at.first + at.count) * kHashBytes) return Tampered("tile: shorter than its tree");
     return SubtreeRoot(tile, at.first, at.count);
   };
+}
+
+NodeSource TreeStore::Nodes(std::string_view tree) const {
+  return NodesOfTiles([this, name = std::string(tree)](int level, std::uint64_t index, std::uint64_t width) {
+    return Tile(name, level, index, width);
+  });
 }
 
 Result<TreeWriter::Tree*> TreeWriter::Load(const std::string& name) {

@@ -35,6 +35,11 @@ std::string FormatTilePath(const TilePath& path);
 // Errors: kInvalid for whatever FormatTilePath does not write.
 Result<TilePath> ParseTilePath(std::string_view path);
 
+// Of a tree: the tile there, at least its first `width` hashes.
+using TileSource = std::function<Result<std::string>(int level, std::uint64_t index, std::uint64_t width)>;
+// For the proofs of events/merkle.h. Errors of what is returned: the source's; kTampered for a tile that is too short.
+NodeSource NodesOfTiles(TileSource tiles);
+
 // Reads what was saved. Thread-safe, also beside the writer.
 class TreeStore {
  public:
