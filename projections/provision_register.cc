@@ -385,7 +385,8 @@ Status Writer::PutReceipt(const LedgerReplay::Checked& entry, const std::string&
 }
 
 Status Writer::PutAsked(const v1::Provision& provision, Position position, const Put& put) {
-  if (provision.result_count() == 0) return {};
+  // What follows a standing request was not asked anew.
+  if (provision.result_count() == 0 || provision.cause_position() != 0) return {};
   const std::string key = Names({provision.agency(), provision.basis(), provision.judged_on()});
   auto asked = asked_.find(key);
   if (asked == asked_.end()) {
