@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <deque>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -268,10 +269,12 @@ class Reexecutor {
     out_.begun = options_.clock->Now();
     RETURN_IF_ERROR(Project());
     const auto begun = std::chrono::steady_clock::now();
+    const std::clock_t processor_begun = std::clock();
     RETURN_IF_ERROR(EvaluateAll());
     Requests requests(sink_, options_.from == Position(0), out_.begun);
     RETURN_IF_ERROR(CheckRequests(requests));
     out_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    out_.processor_seconds = static_cast<double>(std::clock() - processor_begun) / CLOCKS_PER_SEC;
     RETURN_IF_ERROR(CheckDeliveries(requests));
     RETURN_IF_ERROR(Clear());
     findings_.PutInto(out_);
@@ -454,6 +457,7 @@ std::string ReexecutionJson(const Reexecution& result) {
                       {"erased", result.erased},
                       {"unjudged", result.unjudged},
                       {"seconds", result.seconds},
+                      {"processor_seconds", result.processor_seconds},
                       {"warnings", result.warnings},
                       {"findings", ordered_json::array()},
                       {"findings_total", result.findings_total}};

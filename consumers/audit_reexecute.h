@@ -38,6 +38,7 @@ struct Reexecution {
   std::uint64_t deliveries = 0;  // records on the agencies' topics
   std::uint64_t erased = 0, unjudged = 0;  // see AnswerAudit
   double seconds = 0;         // that evaluating took, without making the record file
+  double processor_seconds = 0;
   std::vector<AnswerFinding> findings;     // by position and part
   std::uint64_t findings_total = 0;        // more than kFindingsMax are counted, not kept
   std::vector<std::string> warnings;       // for people, in Japanese

@@ -537,6 +537,7 @@ TEST_F(ReexecutionTest, ExactlyWhatWasPlantedIsFound) {
   ExpectExactlyThePlanted(result);
   std::cout << result.answers << " answers in " << result.seconds << " s: "
             << static_cast<std::uint64_t>(static_cast<double>(result.answers) / result.seconds) << " a second, "
+            << 1e6 * result.processor_seconds / static_cast<double>(result.answers) << " us of processor time each, "
             << result.findings_total << " found of " << planted << "\n";
 }
 
