@@ -165,11 +165,11 @@ Result<std::vector<ProvisionCount>> CountProvisions(const Projector& projector, 
     if (events.size() < kPageEvents) break;
     filter.first = events.back().position.Next();
   }
-  const Registry registry = projector.registry();
+  const std::shared_ptr<const Registry> registry = projector.registry();
   for (auto& [key, count] : counts) {
     std::tie(count.agency, count.month, count.basis, count.kind, count.method) = key;
-    const auto agency = registry.agencies().find(count.agency);
-    if (agency != registry.agencies().end()) count.name = agency->second.name();
+    const auto agency = registry->agencies().find(count.agency);
+    if (agency != registry->agencies().end()) count.name = agency->second.name();
     out.push_back(std::move(count));
   }
   return out;

@@ -58,6 +58,7 @@ class ProvisionsTest : public ::testing::Test {
     if (outcome != v1::ANSWER_OUTCOME_FOUND) return {-1, out};
     out.add_released_fields("address");
     out.set_match_count(1);
+    out.set_version_position(3);
     return {person, out};
   }
 
