@@ -228,8 +228,8 @@ class Replayer {
                           {"digest", ToHex(View(digest))},
                           {"issuers", ordered_json::object()},
                           {"checkpoint", checkpoint_}};
-    const Registry registry = projector.registry();
-    for (const auto& [name, issuer] : registry.issuers()) {
+    const std::shared_ptr<const Registry> registry = projector.registry();
+    for (const auto& [name, issuer] : registry->issuers()) {
       const MerkleEdge tree = projector.IssuerTree(name);
       state["issuers"][name] = {{"size", tree.size()}, {"root", ToHex(View(tree.Root()))}};
     }

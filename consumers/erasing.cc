@@ -42,7 +42,7 @@ const char* MeansName(v1::ErasureMeans means) {
 
 Result<std::vector<std::string>> Erasing::Plan(Date today) const {
   const std::shared_ptr<const Projector> projector = options_.projector->get();
-  const Registry registry = projector->registry();
+  const Registry registry = *projector->registry();
   const PolicyInForce* policy = registry.policy();
   if (policy == nullptr) return Invalid("rules: none are in force");
   const Position position = projector->position();
@@ -79,7 +79,7 @@ Result<std::string> Erasing::Run(const std::vector<v1::Erasure>& orders) {
 }
 
 Result<bool> Erasing::RunStanding(Date today) {
-  const Registry registry = options_.projector->get()->registry();
+  const Registry registry = *options_.projector->get()->registry();
   const PolicyInForce* policy = registry.policy();
   if (policy == nullptr || !policy->rules.standing_erasure()) return false;
   ASSIGN_OR_RETURN(const auto plans, Plan(today));
@@ -96,7 +96,7 @@ Result<bool> Erasing::RunStanding(Date today) {
 
 Status Erasing::CarryOn() {
   const std::lock_guard lock(mutex_);
-  const Registry registry = options_.projector->get()->registry();
+  const Registry registry = *options_.projector->get()->registry();
   for (const auto& [run, open] : registry.open_runs()) {
     RETURN_IF_ERROR(Complete(run, open.last).status());
   }

@@ -310,7 +310,7 @@ struct Node::Impl {
     if (projector != nullptr) {
       for (const HomeKey key : kHomeKeys) {
         if (!FileExists(NextKeyPath(home, key))) continue;
-        const auto current = projector->get()->registry().CurrentKey(UseOf(key), HolderOf(key));
+        const auto current = projector->get()->registry()->CurrentKey(UseOf(key), HolderOf(key));
         if (current.ok()) RETURN_IF_ERROR(TakeNextKey(home, key, current->key));
       }
     }
@@ -347,7 +347,7 @@ struct Node::Impl {
     }
     // What was made for a later rotation before the backup may have been in force, and never comes back.
     ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(home, HomeKey::kIntake, ""));
-    const Registry registry = projector->get()->registry();
+    const Registry registry = *projector->get()->registry();
     for (const KeySpan& span : registry.Keys(v1::KEY_USE_INTAKE, "")) {
       if (span.key == View(next)) RETURN_IF_ERROR(DestroyNextKey(home, HomeKey::kIntake));
     }
@@ -483,7 +483,7 @@ node::Response Node::Answer(const node::Request& request) {
       return Answered(Invalid("key: none of the home's"));
     case node::Request::kRegistry: {
       if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
-      response.set_json(RegistryJson(impl_->projector->get()->registry()));
+      response.set_json(RegistryJson(*impl_->projector->get()->registry()));
       return response;
     }
     case node::Request::kExplainPolicy: {
@@ -567,7 +567,7 @@ Status Node::RotateKey(HomeKey key, const std::string& reason, const std::string
   ASSIGN_OR_RETURN(const Key256 next, PrepareNextKey(impl_->home, key, token));
   const v1::KeyUse use = Impl::UseOf(key);
   const std::string holder = impl_->HolderOf(key);
-  const Registry registry = impl_->projector->get()->registry();
+  const Registry registry = *impl_->projector->get()->registry();
   ASSIGN_OR_RETURN(const KeySpan current, registry.CurrentKey(use, holder));
   v1::KeyChanged change;
   change.set_use(use);
@@ -613,7 +613,7 @@ Result<std::string> Node::StatusJson() {
       file["digest"] = ToHex(View(digest));
     }
     out["record_file"] = std::move(file);
-    out["issuers"] = projector->registry().issuers().size();
+    out["issuers"] = projector->registry()->issuers().size();
     roles["projector"] = {{"position", position}, {"lag", size > position ? size - position : 0}};
   }
   out["checkpoint"] = nullptr;

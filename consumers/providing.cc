@@ -653,7 +653,8 @@ struct Providing::Impl {
     const std::shared_ptr<const Projector> projector = options.projector();
     ASSIGN_OR_RETURN(Active * active_request, ClaimWhenVisible(header, *projector));
     Claimed claimed{*this, *active_request, Position(0)};
-    const auto [end, registry] = projector->registry_at_position();
+    const auto [end, in_force] = projector->registry_at_position();
+    const Registry& registry = *in_force;
     if (end == Position(0)) return Unavailable("the ledger holds nothing yet");
     const Position at(end.value() - 1);
     const ProvisionRegister provided(projector->store());
@@ -862,7 +863,8 @@ struct Providing::Impl {
     ASSIGN_OR_RETURN(auto reader, options.log->OpenReader());
     std::vector<std::string> sources;
     while (!Stopping()) {
-      const Registry registry = options.projector()->registry();
+      const std::shared_ptr<const Registry> in_force = options.projector()->registry();
+      const Registry& registry = *in_force;
       for (const auto& [agency, registered] : registry.agencies()) RETURN_IF_ERROR(MakeTopics(agency));
       for (const std::string& topic : topics_wanted(registry)) {
         if (std::ranges::find(sources, topic) != sources.end()) continue;
@@ -930,7 +932,8 @@ struct Providing::Impl {
       return PassOver(topic, record, "受領を読み取れません");
     }
     const std::shared_ptr<const Projector> projector = options.projector();
-    const auto [end, registry] = projector->registry_at_position();
+    const auto [end, in_force] = projector->registry_at_position();
+    const Registry& registry = *in_force;
     const Position provision(receipt.provision_position());
     const ProvisionRegister provided(projector->store());
     const auto event = provision < end ? provided.At(provision) : NotFound("not there");
@@ -992,7 +995,8 @@ struct Providing::Impl {
   Status FollowUp(const Projector& projector, const ProvisionRegister::Event& subscription,
                   const SubjectHandle& subject, Position cause) {
     const ProvisionRegister provided(projector.store());
-    const auto [end, registry] = projector.registry_at_position();
+    const auto [end, in_force] = projector.registry_at_position();
+    const Registry& registry = *in_force;
     const Position at(end.value() - 1);
     ASSIGN_OR_RETURN(const auto given, provided.GivenOf(subject, at));
     std::string id;

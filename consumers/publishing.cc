@@ -75,8 +75,8 @@ struct Publishing::Impl {
   }
 
   std::shared_ptr<Cosigning> FollowPolicy() {
-    const Registry registry = notary->registry();
-    const PolicyInForce* policy = registry.policy();
+    const std::shared_ptr<const Registry> registry = notary->registry();
+    const PolicyInForce* policy = registry->policy();
     const std::string text = policy == nullptr ? "" : policy->rules.witness_policy();
     {
       const std::lock_guard lock(mutex);

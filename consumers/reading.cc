@@ -199,7 +199,8 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
 
   v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;
   const std::shared_ptr<const Projector> projector = options_.projector();
-  const Registry registry = projector->registry();
+  const std::shared_ptr<const Registry> in_force = projector->registry();
+  const Registry& registry = *in_force;
   auto admitted = Admit(registry, request, bytes, signature, refusal);
   event.set_refusal(refusal);
   Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();

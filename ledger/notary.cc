@@ -91,7 +91,7 @@ struct Notary::Impl {
   mutable std::condition_variable published;
   std::map<std::uint64_t, std::string> notes;  // guarded by mutex: the newest ones stored
   std::uint64_t newest = 0;                    // guarded by mutex: size of the newest one published
-  Registry registry;                           // guarded by mutex: as stored
+  std::shared_ptr<const Registry> registry = std::make_shared<const Registry>();  // guarded by mutex: as stored
 
   std::uint64_t size() const { return replay.next_position().value(); }
 
@@ -156,7 +156,7 @@ struct Notary::Impl {
     RETURN_IF_ERROR(it.status());
     const std::lock_guard lock(mutex);
     notes = std::move(loaded);
-    registry = replay.registry();
+    registry = replay.ShareRegistry();
     return {};
   }
 
@@ -226,7 +226,7 @@ struct Notary::Impl {
     batch.Clear();
     pending = 0;
     const std::lock_guard lock(mutex);
-    registry = replay.registry();
+    registry = replay.ShareRegistry();
     return {};
   }
 
@@ -539,7 +539,7 @@ Status Notary::AddCosignature(std::uint64_t size, const NoteKey& witness, std::s
   return impl_->AddCosignature(size, witness, line);
 }
 
-Registry Notary::registry() const {
+std::shared_ptr<const Registry> Notary::registry() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->registry;
 }

@@ -78,7 +78,7 @@ class Notary {
   Status AddCosignature(std::uint64_t size, const NoteKey& witness, std::string_view line);
 
   // The administration as of what is stored: keys, rules, the witness policy.
-  Registry registry() const;
+  std::shared_ptr<const Registry> registry() const;
   // For proofs and tiles; it may be ahead of the newest checkpoint.
   const TreeStore& trees() const;
   // The newest signed head in the ledger of that issuer; it covers all of the issuer's events.

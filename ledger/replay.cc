@@ -125,6 +125,7 @@ Status LedgerReplay::ApplyClear(const PreparedEntry& prepared) {
           Report(FindingKind::kForeign, Tampered("this is another ledger than the one expected")));
     }
   }
+  shared_registry_.reset();
   if (Status status = registry_.Apply(prepared.header.kind(), *payload, next_, TimeMicros(prepared.leaf.admitted_at())); !status.ok()) {
     return Report(FindingKind::kRule, Tampered("an admitted event breaks a rule: " + status.message()));
   }
@@ -274,6 +275,11 @@ Status LedgerReplay::Finish() {
   return {};
 }
 
+std::shared_ptr<const Registry> LedgerReplay::ShareRegistry() {
+  if (shared_registry_ == nullptr) shared_registry_ = std::make_shared<const Registry>(registry_);
+  return shared_registry_;
+}
+
 void LedgerReplay::Save(StoreBatch& batch, Family family) {
   CHECK(between_submissions() && unverified_.empty());
   for (const auto& [position, row] : registry_.unsaved()) batch.Put(family, RegistryKey(position), row);
@@ -316,6 +322,7 @@ Status LedgerReplay::Load(const Store& store, Family family) {
   ASSIGN_OR_RETURN(tree_, MerkleEdge::Decode(tree));
   if (tree_.size() != next_.value()) return Corrupt("the stored tree does not reach the stored position");
   ASSIGN_OR_RETURN(registry_, RegistryAt(store, family, next_));
+  shared_registry_.reset();
   RETURN_IF_ERROR(TakeKeys());
   for (auto& [name, issuer] : issuers_) {
     auto edge = store.Get(family, std::string(kIssuerPrefix) + name);

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -98,6 +99,8 @@ class LedgerReplay {
   // False once an entry was missing, unreadable or out of its place: the tree is then no longer the ledger's.
   bool tree_whole() const { return tree_whole_; }
   const Registry& registry() const { return registry_; }
+  // The same, as it is now, for other threads to keep. Costs nothing where it has not changed since the last call.
+  std::shared_ptr<const Registry> ShareRegistry();
   const IssuerState* FindIssuer(const std::string& issuer) const;
   const std::map<std::string, IssuerState>& issuers() const { return issuers_; }
 
@@ -140,6 +143,7 @@ class LedgerReplay {
   std::string open_issuer_;
   MerkleEdge tree_;
   Registry registry_;
+  std::shared_ptr<const Registry> shared_registry_;  // null: to be made anew
   std::map<std::string, IssuerState> issuers_;
   std::map<std::string, Head> unverified_;  // issuer → its newest head
   std::set<std::string> unsaved_issuers_;

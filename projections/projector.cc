@@ -54,7 +54,7 @@ struct Projector::Impl {
   mutable std::mutex mutex;
   mutable std::condition_variable applied;
   Position visible;                                 // guarded by mutex, like those below
-  Registry registry;
+  std::shared_ptr<const Registry> registry;
   std::map<std::string, MerkleEdge> issuer_trees;
 
   Status Open() {
@@ -122,7 +122,7 @@ struct Projector::Impl {
   void Publish() {
     const std::lock_guard lock(mutex);
     visible = replay.next_position();
-    registry = replay.registry();
+    registry = replay.ShareRegistry();
     for (const auto& [name, issuer] : replay.issuers()) issuer_trees[name] = issuer.tree;
     applied.notify_all();
   }
@@ -368,12 +368,12 @@ const Search& Projector::search() const { return *impl_->search; }
 Store& Projector::store() { return *impl_->store; }
 const Store& Projector::store() const { return *impl_->store; }
 
-Registry Projector::registry() const {
+std::shared_ptr<const Registry> Projector::registry() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->registry;
 }
 
-std::pair<Position, Registry> Projector::registry_at_position() const {
+std::pair<Position, std::shared_ptr<const Registry>> Projector::registry_at_position() const {
   const std::lock_guard lock(impl_->mutex);
   return {impl_->visible, impl_->registry};
 }

@@ -65,9 +65,9 @@ class Projector {
   Store& store();
   const Store& store() const;
   // The administration's state as of position(). Any thread.
-  Registry registry() const;
+  std::shared_ptr<const Registry> registry() const;
   // Both, as of one moment.
-  std::pair<Position, Registry> registry_at_position() const;
+  std::pair<Position, std::shared_ptr<const Registry>> registry_at_position() const;
   // The entry behind which a question is answered: the one at `position`, the last of `day`, or the newest. Errors:
   // kInvalid for a position that is not visible yet, kNotFound when the ledger held nothing yet.
   Result<Position> AsOf(std::optional<std::uint64_t> position, std::optional<Date> day) const;

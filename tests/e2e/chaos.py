@@ -44,83 +44,25 @@ class Reference:
             self.content, self.size = node.content(), node.status()["size"]
 
 
-class Pass:
-    """One ledger under fire."""
+class UnderFire:
+    """One ledger whose processes die while a load runs; whoever inherits says which load."""
 
-    def __init__(self, directory, log, roles, notices, random_source):
-        self.notices, self.random = notices, random_source
-        self.node = Node.found(directory, log, notices.issuers)
+    def __init__(self, directory, log, roles, issuers, random_source):
+        self.random = random_source
+        self.node = Node.found(directory, log, issuers)
         if [EVERY_ROLE] != roles:
             self.node.stop(EVERY_ROLE)
             for each in roles:
                 self.node.start(each)
-        self.answers = {}
         self.lock = threading.Lock()
         self.failure = None
         self.done = threading.Event()
         self.restart_seconds = []
         self.deaths = collections.Counter()
-        self.resends = 0
-
-    # -- load ---------------------------------------------------------------------------------
 
     def load(self):
-        """Sends every round with SENDERS senders; a round begins when the one before is admitted."""
-        try:
-            for files in self.notices.rounds:
-                waiting = collections.deque(sorted(files.items()))
-                senders = [threading.Thread(target=self.send_from, args=(waiting, random.Random(self.random.random())))
-                           for _ in range(min(SENDERS, len(files)))]
-                for sender in senders:
-                    sender.start()
-                for sender in senders:
-                    sender.join()
-                if self.failure:
-                    return
-        finally:
-            self.done.set()
-
-    def send_from(self, waiting, source):
-        try:
-            while not self.failure:
-                with self.lock:
-                    if not waiting:
-                        return
-                    issuer, files = waiting.popleft()
-                self.send(issuer, files, source)
-        except Exception as failure:  # the main thread reports it
-            self.failure = self.failure or failure
-
-    def send(self, issuer, files, source):
-        """Until they are admitted."""
-        deadline = time.monotonic() + SEND_SECONDS_MAX
-        while True:
-            done = self.send_once(issuer, files, source)
-            if done.status == 0 and len(done.lines()) == len(files):
-                break
-            if done.status not in (0, 3, -9) or time.monotonic() > deadline or self.failure:
-                raise Failed(f"gateway {issuer}: exit status {done.status}\n{done.out}{done.err}")
-            self.resends += 1
-            time.sleep(0.05)
-        for file, answer in zip(files, done.lines()):
-            self.answers[file] = answer["positions"]
-
-    def send_once(self, issuer, files, source):
-        command = self.node.gateways[issuer].command(*files)
-        process = subprocess.Popen([DAICHO, *map(str, command)], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        killer = None
-        if source.random() < GATEWAY_DEATHS:
-            killer = threading.Timer(source.uniform(0, 0.15), process.kill)
-            killer.start()
-        out, err = process.communicate(timeout=SEND_SECONDS_MAX)
-        if killer:
-            killer.cancel()
-            if process.returncode == -9:
-                self.deaths["gateway"] += 1
-        return Done(process.returncode, out, err)
-
-    # -- kills --------------------------------------------------------------------------------
+        """Sets `done` when it ends, and `failure` when it fails."""
+        raise NotImplementedError
 
     def disturb(self, roles, kills):
         """Kills one of `roles` at a time, `kills` times or until the load is over. Returns how often."""
@@ -180,6 +122,74 @@ class Pass:
         if self.failure:
             raise self.failure
         return made
+
+
+class Pass(UnderFire):
+    """Municipalities send their files."""
+
+    def __init__(self, directory, log, roles, notices, random_source):
+        super().__init__(directory, log, roles, notices.issuers, random_source)
+        self.notices = notices
+        self.answers = {}
+        self.resends = 0
+
+    # -- load ---------------------------------------------------------------------------------
+
+    def load(self):
+        """Sends every round with SENDERS senders; a round begins when the one before is admitted."""
+        try:
+            for files in self.notices.rounds:
+                waiting = collections.deque(sorted(files.items()))
+                senders = [threading.Thread(target=self.send_from, args=(waiting, random.Random(self.random.random())))
+                           for _ in range(min(SENDERS, len(files)))]
+                for sender in senders:
+                    sender.start()
+                for sender in senders:
+                    sender.join()
+                if self.failure:
+                    return
+        finally:
+            self.done.set()
+
+    def send_from(self, waiting, source):
+        try:
+            while not self.failure:
+                with self.lock:
+                    if not waiting:
+                        return
+                    issuer, files = waiting.popleft()
+                self.send(issuer, files, source)
+        except Exception as failure:  # the main thread reports it
+            self.failure = self.failure or failure
+
+    def send(self, issuer, files, source):
+        """Until they are admitted."""
+        deadline = time.monotonic() + SEND_SECONDS_MAX
+        while True:
+            done = self.send_once(issuer, files, source)
+            if done.status == 0 and len(done.lines()) == len(files):
+                break
+            if done.status not in (0, 3, -9) or time.monotonic() > deadline or self.failure:
+                raise Failed(f"gateway {issuer}: exit status {done.status}\n{done.out}{done.err}")
+            self.resends += 1
+            time.sleep(0.05)
+        for file, answer in zip(files, done.lines()):
+            self.answers[file] = answer["positions"]
+
+    def send_once(self, issuer, files, source):
+        command = self.node.gateways[issuer].command(*files)
+        process = subprocess.Popen([DAICHO, *map(str, command)], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        killer = None
+        if source.random() < GATEWAY_DEATHS:
+            killer = threading.Timer(source.uniform(0, 0.15), process.kill)
+            killer.start()
+        out, err = process.communicate(timeout=SEND_SECONDS_MAX)
+        if killer:
+            killer.cancel()
+            if process.returncode == -9:
+                self.deaths["gateway"] += 1
+        return Done(process.returncode, out, err)
 
     # -- what is left -------------------------------------------------------------------------
 
