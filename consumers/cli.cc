@@ -70,6 +70,26 @@ Status PutDate(const char* option, const std::string& typed, std::string* out) {
   return {};
 }
 
+Result<node::ReadRecord> SignReading(const Home& home, const Reader& reader, std::string_view tag,
+                                     v1::ReadRequest request) {
+  request.set_version(1);
+  request.set_ledger(std::string(View(home.ledger)));
+  request.set_operator_id(reader.operator_id);
+  request.set_duty(reader.duty);
+  request.set_purpose(reader.purpose);
+  request.set_terminal(reader.terminal);
+  request.set_requested_at(SystemClock().Now().value());
+  request.set_nonce(std::string(View(RandomArray<16>())));
+  const std::string path =
+      reader.operator_key.empty() ? home.Path("operators/" + reader.operator_id + ".key") : reader.operator_key;
+  auto key = ReadSigningKey(path);
+  if (!key.ok()) return Denied("operator " + reader.operator_id + ": no key at " + path);
+  node::ReadRecord out;
+  out.set_request(request.SerializeAsString());
+  ASSIGN_OR_RETURN(*out.mutable_signature(), key->TrySign(std::string(tag) + out.request()));
+  return out;
+}
+
 CLI::App* Cli::Group(const char* name, const char* what) {
   const auto known = app_.get_subcommands([&](CLI::App* sub) { return sub->get_name() == name; });
   if (!known.empty()) return known.front();

@@ -28,6 +28,14 @@ Status AddConsents(const Home& home, const std::vector<std::string>& operators, 
 // A date as a person types it, to YYYY-MM-DD; nothing typed leaves `out` as it is. Errors: kInvalid with the option.
 Status PutDate(const char* option, const std::string& typed, std::string* out);
 
+// Who reads, and why.
+struct Reader {
+  std::string operator_id, operator_key, duty, purpose, terminal;
+};
+// The question of `request` as that operator signs it now, over `tag`. The key: of the reader, or HOME/operators/ID.key.
+// Errors: kDenied without a key.
+Result<node::ReadRecord> SignReading(const Home& home, const Reader& reader, std::string_view tag, v1::ReadRequest request);
+
 class Cli {
  public:
   explicit Cli(CLI::App& app) : app_(app) {}
@@ -55,6 +63,7 @@ void AddAgencyCommands(Cli& cli);  // agency init, sign, ask, receive, reply, op
 void AddPolicyCommands(Cli& cli);  // policy, agreement
 void AddProvideCommands(Cli& cli);  // provide, media handover
 void AddRecordCommands(Cli& cli);   // record, search
+void AddRegisterCommands(Cli& cli);  // register list, statistics
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset
 void AddAuditCommands(Cli& cli);    // audit …, export
 void AddRetentionCommands(Cli& cli);  // retention plan, run; backup, restore

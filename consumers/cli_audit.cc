@@ -1,16 +1,19 @@
 // daicho audit, export: what an auditor does, with public keys only.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "consumers/audit.h"
+#include "consumers/audit_reexecute.h"
 #include "consumers/audit_replay.h"
 #include "consumers/audit_report.h"
 #include "consumers/audit_show.h"
 #include "consumers/cli.h"
 #include "consumers/evidence.h"
 #include "consumers/export.h"
+#include "consumers/matching_files.h"
 #include "consumers/progress.h"
 #include "events/dates.h"
 #include "ledger/files.h"
@@ -25,9 +28,10 @@ struct Arguments {
   Cli& cli;
   std::string log, exported, home, ledger, policy, checkpoint, report, to;
   std::optional<std::int64_t> max_age;
-  bool first = false;
+  bool first_only = false;
   std::string a, b;
-  std::optional<std::uint64_t> position;
+  std::optional<std::uint64_t> position, first, last;
+  std::string dir;
   std::string as_of, out, from, auditor_key, file, key;
 };
 
@@ -91,7 +95,7 @@ int Verify(const Arguments& a) {
   options.ledger = source->ledger;
   options.log = source->log.get();
   options.clock = &clock;
-  options.first_only = a.first;
+  options.first_only = a.first_only;
   if (a.max_age) options.max_age = std::chrono::seconds(*a.max_age);
   if (!a.policy.empty()) {
     auto policy = ReadPolicy(a.policy);
@@ -218,6 +222,58 @@ int Replay(const Arguments& a) {
   return 0;
 }
 
+// Leaves nothing of a record file that was made for one command.
+class RecordFileDirectory {
+ public:
+  RecordFileDirectory(const Home& home, const std::string& kept)
+      : kept_(!kept.empty()), path_(kept_ ? kept : home.Path("reexecution-" + ToHex(View(RandomArray<8>())))) {}
+  ~RecordFileDirectory() {
+    std::error_code error;
+    if (!kept_) std::filesystem::remove_all(path_, error);
+  }
+  RecordFileDirectory(const RecordFileDirectory&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  const bool kept_;
+  const std::string path_;
+};
+
+int RunReexecution(const Arguments& a) {
+  auto home = OpenHome(a.home);
+  if (!home.ok()) return Fail(home.status());
+  auto log = OpenLogOfHome(*home);
+  if (!log.ok()) return Fail(log.status());
+  auto holder = OpenHolder(*home);
+  if (!holder.ok()) return Fail(holder.status());
+  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
+  if (!keys.ok()) return Fail(keys.status());
+  auto ledger = ReadLedgerPublic(a.ledger.empty() ? home->Path("ledger.pub.json") : a.ledger);
+  if (!ledger.ok()) return Fail(ledger.status());
+  auto matching = CurrentMatching(*home);
+  if (!matching.ok()) return Fail(matching.status());
+  const RecordFileDirectory dir(*home, a.dir);
+  const SystemClock clock;
+  ReexecutionOptions options;
+  options.ledger = *ledger;
+  options.log = log->get();
+  options.keys = keys->get();
+  options.clock = &clock;
+  options.matching = *matching;
+  options.at_rest = holder->get();
+  options.dir = dir.path();
+  options.keep = !a.dir.empty();
+  if (a.first) options.from = Position(*a.first);
+  if (a.last) options.to = Position(*a.last);
+  auto progress = std::make_unique<Progress>("reexecute");
+  options.progress = [&](std::uint64_t done, std::uint64_t total) { progress->Set(done, total); };
+  auto result = Reexecute(options);
+  progress.reset();
+  if (!result.ok()) return Fail(result.status());
+  std::cout << (a.cli.json ? ReexecutionJson(*result) + "\n" : ReexecutionText(*result));
+  return result->good() ? 0 : 1;
+}
+
 int Compare(const Arguments& a) {
   auto first = ReadFile(a.a), second = ReadFile(a.b);
   if (!first.ok()) return Fail(first.status());
@@ -289,7 +345,7 @@ void AddAuditCommands(Cli& cli) {
   verify->add_option("--policy", a->policy, "立会人の規則（C2SP tlog-policy。既定は台帳の規則）");
   verify->add_option("--checkpoint", a->checkpoint, "前に控えた署名付き証明。台帳はその続きでなければならない");
   verify->add_option("--max-age", a->max_age, "最新の証明の古さの上限（秒）")->check(CLI::NonNegativeNumber);
-  verify->add_flag("--first", a->first, "最初の指摘で止まる");
+  verify->add_flag("--first", a->first_only, "最初の指摘で止まる");
   verify->add_option("--report", a->report, "報告書（HTML）の書き出し先");
 
   CLI::App* compare = cli.Command(audit, "compare", "二つの監査の結果を比べる", [a] { return Compare(*a); });
@@ -310,6 +366,14 @@ void AddAuditCommands(Cli& cli) {
   replay->add_option("--out", a->out, "書き出し先（新しいディレクトリ）")->required();
   replay->add_option("--from", a->from, "前の replay の書き出し先から続ける");
   replay->add_option("--auditor-key", a->auditor_key, "監査人の鍵（署名し、--from の署名を確かめる）");
+
+  CLI::App* reexecute = cli.Command(audit, "reexecute", "すべての提供・移転を評価し直し、答えと比べる",
+                                    [a] { return RunReexecution(*a); });
+  reexecute->add_option("--home", a->home, "ノードのディレクトリ")->required();
+  reexecute->add_option("--ledger", a->ledger, "台帳の ledger.pub.json（信頼する鍵）");
+  reexecute->add_option("--from", a->first, "最初の位置");
+  reexecute->add_option("--to", a->last, "最後の位置");
+  reexecute->add_option("--dir", a->dir, "そのための記録ファイルを残すディレクトリ（次の回に続ける）");
 
   CLI::App* prove = cli.Command(audit, "prove", "一件の証拠を作る（C2SP tlog-proof）", [a] { return Prove(*a); });
   TakesSource(*a, prove);

@@ -8,7 +8,6 @@
 #include <sstream>
 
 #include "consumers/cli.h"
-#include "events/clock.h"
 #include "events/codes.h"
 #include "events/dates.h"
 
@@ -20,7 +19,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string operator_id, operator_key, duty, purpose, terminal;
+  Reader reader;
   std::string resident_code, individual_number, handle, as_of, on;
   std::optional<std::uint64_t> position;
   bool history = false;
@@ -63,14 +62,8 @@ Status PutSearch(const Arguments& a, v1::ReadRequest& request) {
   return {};
 }
 
-Result<std::string> SignedRequest(const Arguments& a, const Home& home, std::string& signature) {
+Result<node::ReadRecord> SignedRequest(const Arguments& a, const Home& home) {
   v1::ReadRequest request;
-  request.set_version(1);
-  request.set_ledger(std::string(View(home.ledger)));
-  request.set_operator_id(a.operator_id);
-  request.set_duty(a.duty);
-  request.set_purpose(a.purpose);
-  request.set_terminal(a.terminal);
   v1::SearchCondition& condition = *request.mutable_condition();
   condition.set_resident_code(a.resident_code);
   condition.set_individual_number(a.individual_number);
@@ -86,15 +79,7 @@ Result<std::string> SignedRequest(const Arguments& a, const Home& home, std::str
   RETURN_IF_ERROR(PutDate("--on", a.on, request.mutable_on_date()));
   request.set_history(a.history);
   RETURN_IF_ERROR(PutSearch(a, request));
-  request.set_requested_at(SystemClock().Now().value());
-  request.set_nonce(std::string(View(RandomArray<16>())));
-  const std::string path =
-      a.operator_key.empty() ? home.Path("operators/" + a.operator_id + ".key") : a.operator_key;
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + a.operator_id + ": no key at " + path);
-  std::string bytes = request.SerializeAsString();
-  ASSIGN_OR_RETURN(signature, key->TrySign(std::string(kReadRequestTag) + bytes));
-  return bytes;
+  return SignReading(home, a.reader, kReadRequestTag, std::move(request));
 }
 
 // A version as a person reads it.
@@ -115,9 +100,9 @@ int ShowRecord(const Arguments& a) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
   node::Request request;
-  auto bytes = SignedRequest(a, node->home(), *request.mutable_read_record()->mutable_signature());
-  if (!bytes.ok()) return Fail(bytes.status());
-  request.mutable_read_record()->set_request(*bytes);
+  auto reading = SignedRequest(a, node->home());
+  if (!reading.ok()) return Fail(reading.status());
+  *request.mutable_read_record() = std::move(*reading);
   auto response = node->Call(request);
   if (!response.ok()) return Fail(response.status());
   if (a.explain) std::cerr << response->explanation() << "\n";
@@ -140,11 +125,11 @@ int ShowRecord(const Arguments& a) {
 // Who asks, why, and as of when.
 void TakesOperator(CLI::App* command, Arguments& a) {
   a.cli.TakesHome(command);
-  command->add_option("--operator", a.operator_id, "操作者ID")->required();
-  command->add_option("--operator-key", a.operator_key, "操作者の鍵（既定 HOME/operators/ID.key）");
-  command->add_option("--duty", a.duty, "事務コード")->required();
-  command->add_option("--purpose", a.purpose, "目的（文書番号など）");
-  command->add_option("--terminal", a.terminal, "操作端末ID");
+  command->add_option("--operator", a.reader.operator_id, "操作者ID")->required();
+  command->add_option("--operator-key", a.reader.operator_key, "操作者の鍵（既定 HOME/operators/ID.key）");
+  command->add_option("--duty", a.reader.duty, "事務コード")->required();
+  command->add_option("--purpose", a.reader.purpose, "目的（文書番号など）");
+  command->add_option("--terminal", a.reader.terminal, "操作端末ID");
   CLI::Option* as_of = command->add_option("--as-of", a.as_of, "その日の終わりに台帳が知っていた内容");
   command->add_option("--position", a.position, "その位置まで")->excludes(as_of);
 }

@@ -243,7 +243,10 @@ Result<FileAnswer> Gateway::Send(const std::string& path) {
   std::vector<DraftEvent> events;
   events.reserve(file.payloads.size());
   for (std::string& payload : file.payloads) {
-    events.push_back({v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, std::move(payload), {}, false});
+    DraftEvent& event = events.emplace_back();
+    event.kind = v1::EVENT_KIND_UPDATE;
+    event.retention = v1::RETENTION_CLASS_NOTICE;
+    event.payload = std::move(payload);
   }
   const std::string tag =
       ordered_json({{"sequence", file.sequence}, {"sha256", file.sha256_hex}, {"count", out.notices}}).dump();

@@ -85,6 +85,7 @@ int Main(int argc, char** argv) {
   AddPolicyCommands(cli);
   AddProvideCommands(cli);
   AddRecordCommands(cli);
+  AddRegisterCommands(cli);
   AddMatchingCommands(cli);
   AddAuditCommands(cli);
   AddRetentionCommands(cli);

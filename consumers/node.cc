@@ -15,6 +15,7 @@
 #include "consumers/policy_explanation.h"
 #include "consumers/providing.h"
 #include "consumers/provision_answer.h"
+#include "consumers/provision_report.h"
 #include "consumers/publishing.h"
 #include "consumers/matching_files.h"
 #include "consumers/reading.h"
@@ -470,6 +471,28 @@ node::Response Node::Answer(const node::Request& request) {
     }
     case node::Request::kProvide:
       return impl_->Provide(request.provide());
+    case node::Request::kReadProvisions: {
+      if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
+      auto answer = impl_->reading->ReadProvisions(request.read_provisions().request(), request.read_provisions().signature());
+      if (!answer.ok()) return Answered(answer.status());
+      response.set_json(std::move(answer->lines));
+      return response;
+    }
+    case node::Request::kListProvisions: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      auto page = ListProvisions(*impl_->projector->get(), request.list_provisions());
+      if (!page.ok()) return Answered(page.status());
+      response.set_json(std::move(page->lines));
+      if (page->next) response.set_end(page->next->value());
+      return response;
+    }
+    case node::Request::kCountProvisions: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      auto rows = CountProvisions(*impl_->projector->get(), request.count_provisions());
+      if (!rows.ok()) return Answered(rows.status());
+      response.set_json(CountsJson(*rows));
+      return response;
+    }
     case node::Request::kUseMatching:
       return Answered(UseMatching(request.use_matching()));
     case node::Request::kAdminister:

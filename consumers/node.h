@@ -58,6 +58,7 @@ class Node {
 
 // Signed by an operator, see events/search.proto.
 inline constexpr std::string_view kReadRequestTag = "daicho/read/1\n";
+inline constexpr std::string_view kReadProvisionsTag = "daicho/read-provisions/1\n";
 
 // The events every new ledger begins with: its opening, the roles' issuers, two operators and their role.
 struct Founder {

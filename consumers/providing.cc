@@ -944,8 +944,7 @@ struct Providing::Impl {
     const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_SIGNING, receipt.agency());
     const auto bytes = key.ok() ? ToArray<32>(key->key) : Result<Key256>(key.status());
     const auto verifier = bytes.ok() ? VerifyingKey::From(*bytes) : Result<VerifyingKey>(bytes.status());
-    constexpr std::string_view kTag = "daicho/agency-receipt/1\n";
-    if (!verifier.ok() || !verifier->Verify(std::string(kTag) + received.receipt(), received.signature()).ok()) {
+    if (!verifier.ok() || !verifier->Verify(std::string(kAgencyReceiptTag) + received.receipt(), received.signature()).ok()) {
       return PassOver(topic, record, "受領の署名を検証できません");
     }
     ASSIGN_OR_RETURN(const auto before, provided.ReceiptOf(provision, Position(end.value() - 1)));

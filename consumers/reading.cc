@@ -7,6 +7,8 @@
 
 #include "consumers/node.h"
 #include "consumers/notice_json.h"
+#include "consumers/provision_report.h"
+#include "projections/provision_register.h"
 
 namespace daicho {
 
@@ -84,8 +86,9 @@ std::string VersionJson(const Version& version) {
   return out.dump();
 }
 
-Result<OperatorState> Reading::Admit(const Registry& registry, const v1::ReadRequest& request, const std::string& bytes,
-                                     const std::string& signature, v1::RefusalReason& refusal) {
+Result<OperatorState> Reading::Admit(What what, const Registry& registry, const v1::ReadRequest& request,
+                                     const std::string& bytes, const std::string& signature,
+                                     v1::RefusalReason& refusal) {
   const auto refuse = [&](v1::RefusalReason reason, std::string message) -> Result<OperatorState> {
     refusal = reason;
     return Denied(std::move(message));
@@ -96,7 +99,8 @@ Result<OperatorState> Reading::Admit(const Registry& registry, const v1::ReadReq
   if (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until) {
     return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: valid no longer");
   }
-  if (!found->key.Verify(std::string(kReadRequestTag) + bytes, signature).ok()) {
+  const std::string_view tag = what == What::kRecord ? kReadRequestTag : kReadProvisionsTag;
+  if (!found->key.Verify(std::string(tag) + bytes, signature).ok()) {
     return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: the signature is not of its key");
   }
   const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
@@ -115,25 +119,33 @@ Result<OperatorState> Reading::Admit(const Registry& registry, const v1::ReadReq
   if (!found->duties.contains(request.duty())) {
     return refuse(v1::REFUSAL_REASON_DUTY, "duty: not one of the operator's");
   }
-  const bool search = IsSearch(request.condition());
-  if (!found->permissions.contains(search ? v1::PERMISSION_SEARCH : v1::PERMISSION_READ_RECORD) ||
-      (request.history() && !found->permissions.contains(v1::PERMISSION_READ_HISTORY))) {
+  const auto may = [&](v1::Permission permission) { return found->permissions.contains(permission); };
+  bool permitted = may(v1::PERMISSION_AUDIT) || may(v1::PERMISSION_DISCLOSE);
+  if (what == What::kRecord) {
+    permitted = may(IsSearch(request.condition()) ? v1::PERMISSION_SEARCH : v1::PERMISSION_READ_RECORD) &&
+                (!request.history() || may(v1::PERMISSION_READ_HISTORY));
+  }
+  if (!permitted) {
     return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: no permission to read this");
   }
   return found;
 }
 
+namespace {
+
+// Who is named by one number or handle.
+Result<KeySlot> FindNamed(const RecordFile& file, const v1::SearchCondition& condition, Position at) {
+  if (!condition.resident_code().empty()) return file.FindByResidentCode(condition.resident_code(), at);
+  if (!condition.individual_number().empty()) return file.FindByIndividualNumber(condition.individual_number(), at);
+  ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(condition.subject()));
+  return file.FindByHandle(handle);
+}
+
+}  // namespace
+
 Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at,
                                          Date on) const {
-  const v1::SearchCondition& condition = request.condition();
-  auto subject = [&]() -> Result<KeySlot> {
-    if (!condition.resident_code().empty()) return file.FindByResidentCode(condition.resident_code(), at);
-    if (!condition.individual_number().empty()) {
-      return file.FindByIndividualNumber(condition.individual_number(), at);
-    }
-    ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(condition.subject()));
-    return file.FindByHandle(handle);
-  }();
+  const auto subject = FindNamed(file, request.condition(), at);
   RETURN_IF_ERROR(subject.status());
   Found out;
   std::vector<Version> versions;
@@ -146,6 +158,23 @@ Result<Reading::Found> Reading::Evaluate(const RecordFile& file, const v1::ReadR
   for (const Version& version : versions) out.lines += VersionJson(version) + "\n";
   out.count = versions.size();
   out.subject = View(versions.front().handle);
+  return out;
+}
+
+Result<Reading::Found> Reading::EvaluateProvisions(const Projector& projector, const v1::ReadRequest& request,
+                                                   Position at) const {
+  Found out;
+  out.subject = request.condition().subject();
+  if (out.subject.empty()) {
+    ASSIGN_OR_RETURN(const KeySlot slot, FindNamed(projector.file(), request.condition(), at));
+    ASSIGN_OR_RETURN(const Version version, projector.file().Read(slot, at, std::nullopt));
+    out.subject = View(version.handle);
+  }
+  ASSIGN_OR_RETURN(const SubjectHandle handle, ToArray<16>(out.subject));
+  const ProvisionRegister provisions(projector.store());
+  ASSIGN_OR_RETURN(const auto given, provisions.GivenOf(handle, at));
+  for (const ProvisionRegister::Given& each : given) out.lines += GivenJson(each) + "\n";
+  out.count = given.size();
   return out;
 }
 
@@ -173,12 +202,24 @@ Result<Reading::Found> Reading::Find(const Projector& projector, const v1::ReadR
 }
 
 Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& signature) {
+  return Answer(What::kRecord, bytes, signature);
+}
+
+Result<ReadAnswer> Reading::ReadProvisions(const std::string& bytes, const std::string& signature) {
+  return Answer(What::kProvisions, bytes, signature);
+}
+
+Result<ReadAnswer> Reading::Answer(What what, const std::string& bytes, const std::string& signature) {
   v1::ReadRequest request;
   if (!request.ParseFromString(bytes) || request.version() != 1) return Invalid("request: cannot be read");
   if (request.ledger() != View(options_.ledger)) return Invalid("request: for another ledger");
   const v1::SearchCondition& condition = request.condition();
   if (condition.ByteSizeLong() == 0) return Invalid("condition: empty");
   const bool search = IsSearch(condition);
+  const bool provisions = what == What::kProvisions;
+  if (provisions && (search || request.history() || !request.on_date().empty())) {
+    return Invalid("condition: of what was provided, one number or handle and nothing else");
+  }
   if (search && request.history()) return Invalid("history: of one record, not of a search");
   if (search && !request.on_date().empty()) return Invalid("on: of one record, not of a search");
   if (!condition.subject().empty() && condition.subject().size() != 16) return Invalid("handle: 16 bytes");
@@ -201,7 +242,7 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
   const std::shared_ptr<const Projector> projector = options_.projector();
   const std::shared_ptr<const Registry> in_force = projector->registry();
   const Registry& registry = *in_force;
-  auto admitted = Admit(registry, request, bytes, signature, refusal);
+  auto admitted = Admit(what, registry, request, bytes, signature, refusal);
   event.set_refusal(refusal);
   Result<Found> found = admitted.ok() ? NotFound("nothing was evaluated") : admitted.status();
   if (admitted.ok()) {
@@ -228,6 +269,9 @@ Result<ReadAnswer> Reading::Read(const std::string& bytes, const std::string& si
       const std::uint32_t results_max = whatever == 0 ? rule->results_max() : std::min(whatever, rule->results_max());
       found = Find(*projector, request, results_max, at, *on, refusal);
       event.set_refusal(refusal);
+    } else if (provisions) {
+      found = EvaluateProvisions(*projector, request, at);
+      if (found.ok()) event.add_released_fields("provisions");
     } else {
       found = Evaluate(projector->file(), request, at, *on);
     }

@@ -41,12 +41,19 @@ class Reading {
   // recorded: nothing is shown then.
   // Thread-safe.
   Result<ReadAnswer> Read(const std::string& request, const std::string& signature);
+  // 利用・提供状況: what was provided of one person, to whom and on which basis; one line per event that told of the
+  // person, none is an answer too. Signed over "daicho/read-provisions/1\n" ‖ request; for who audits or discloses. The
+  // event says of what was released "provisions". Errors and threads as above.
+  Result<ReadAnswer> ReadProvisions(const std::string& request, const std::string& signature);
 
  private:
+  enum class What { kRecord, kProvisions };
   struct Found;
-  Result<OperatorState> Admit(const Registry& registry, const v1::ReadRequest& request, const std::string& bytes,
-                              const std::string& signature, v1::RefusalReason& refusal);
+  Result<ReadAnswer> Answer(What what, const std::string& bytes, const std::string& signature);
+  Result<OperatorState> Admit(What what, const Registry& registry, const v1::ReadRequest& request,
+                              const std::string& bytes, const std::string& signature, v1::RefusalReason& refusal);
   Result<Found> Evaluate(const RecordFile& file, const v1::ReadRequest& request, Position at, Date on) const;
+  Result<Found> EvaluateProvisions(const Projector& projector, const v1::ReadRequest& request, Position at) const;
   Result<Found> Find(const Projector& projector, const v1::ReadRequest& request, std::uint32_t results_max,
                      Position at, Date on, v1::RefusalReason& refusal) const;
 

@@ -360,8 +360,8 @@ Status Writer::PutProvision(const LedgerReplay::Checked& entry, const KeyStore& 
 Status Writer::PutResult(const v1::Provision& provision, const LedgerReplay::Checked& entry, int part,
                          const std::string& payload, const Put& put) {
   ASSIGN_OR_RETURN(const v1::ProvisionResult result, Decode<v1::ProvisionResult>(payload));
-  // Only what tells something of a person is sealed as that person's.
-  if (result.outcome() != v1::ANSWER_OUTCOME_FOUND) return {};
+  // Only what tells something of a person is sealed as that person's; a count has no version.
+  if (result.outcome() != v1::ANSWER_OUTCOME_FOUND || result.version_position() == 0) return {};
   const std::string key = At(entry.leaf.keys(part).subject(), entry.position);
   put(RecordFile::kGiven, key + static_cast<char>(part), payload);
   if (provision.mode() == v1::PROVISION_MODE_STANDING && provision.cause_position() == 0) {
@@ -385,7 +385,8 @@ Status Writer::PutReceipt(const LedgerReplay::Checked& entry, const std::string&
 }
 
 Status Writer::PutAsked(const v1::Provision& provision, Position position, const Put& put) {
-  if (provision.result_count() == 0) return {};
+  // What follows a standing request was not asked anew.
+  if (provision.result_count() == 0 || provision.cause_position() != 0) return {};
   const std::string key = Names({provision.agency(), provision.basis(), provision.judged_on()});
   auto asked = asked_.find(key);
   if (asked == asked_.end()) {

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/retaining.h"
+#include "tests/provisions.h"
 
 namespace daicho {
 namespace {
@@ -14,106 +14,9 @@ namespace {
 using Register = ProvisionRegister;
 
 Date Day(const std::string& text) { return ParseDate(text).value(); }
-SubjectHandle Handle(int person) {
-  SubjectHandle out{};
-  out.fill(static_cast<std::uint8_t>(0xa0 + person));
-  return out;
-}
 
-class ProvisionRegisterTest : public ::testing::Test {
+class ProvisionRegisterTest : public ProvisionsTest {
  protected:
-  static constexpr int kPersons = 3;
-
-  // What was admitted, in order.
-  struct Told {
-    Position position;
-    v1::EventKind kind;
-    v1::Provision provision;
-    std::vector<std::pair<int, v1::ProvisionResult>> results;  // of whom; -1: of nobody
-    v1::AgencyReceipt receipt;
-    int person = -1;  // of a suspension
-    v1::SuspensionDecided decision;
-  };
-
-  ProvisionRegisterTest() {
-    Retaining::ExpectAdmitted(
-        p().Submit(Prefecture::Registrar(), {p().Registration(Provider(), v1::ISSUER_ROLE_PROVIDER),
-                                             p().Registration(Discloser(), v1::ISSUER_ROLE_DISCLOSURE)}));
-  }
-  Prefecture& p() { return r_.p; }
-  static std::string Provider() { return RoleIssuer(Prefecture::kNumber, "provider"); }
-  static std::string Discloser() { return RoleIssuer(Prefecture::kNumber, "disclosure"); }
-
-  static v1::Provision Provision(const std::string& agency, const std::string& reference,
-                                 v1::ProvisionMode mode = v1::PROVISION_MODE_BATCH) {
-    v1::Provision out;
-    out.set_agency(agency);
-    out.set_reference(reference);
-    out.set_basis("30-15-2/6-3");
-    out.set_mode(mode);
-    out.set_method(v1::DELIVERY_METHOD_LINE);
-    out.set_judged_on("2026-11-26");
-    out.set_chunk_count(1);
-    out.set_delivered_digest(std::string(View(RandomArray<32>())));
-    return out;
-  }
-  static std::pair<int, v1::ProvisionResult> Result(int person, v1::AnswerOutcome outcome = v1::ANSWER_OUTCOME_FOUND) {
-    v1::ProvisionResult out;
-    out.set_request_id(std::to_string(person));
-    out.set_outcome(outcome);
-    if (outcome != v1::ANSWER_OUTCOME_FOUND) return {-1, out};
-    out.add_released_fields("address");
-    out.set_match_count(1);
-    return {person, out};
-  }
-
-  Position Admit(const std::string& issuer, v1::RetentionClass retention, Told told, const google::protobuf::Message& what) {
-    DraftEvent event;
-    event.kind = told.kind;
-    event.retention = retention;
-    event.payload = what.SerializeAsString();
-    if (told.person >= 0) event.subject = View(Handle(told.person));
-    for (const auto& [person, result] : told.results) {
-      event.further.push_back({result.SerializeAsString(), person < 0 ? "" : std::string(View(Handle(person)))});
-    }
-    const v1::Receipt receipt = p().Submit(issuer, {event});
-    Retaining::ExpectAdmitted(receipt);
-    told.position = Position(receipt.first_position());
-    told_.push_back(told);
-    return told.position;
-  }
-  Position Provide(v1::Provision provision, std::vector<std::pair<int, v1::ProvisionResult>> results,
-                   v1::EventKind kind = v1::EVENT_KIND_PROVISION) {
-    provision.set_result_count(results.size());
-    return Admit(Provider(), v1::RETENTION_CLASS_OPERATION, {{}, kind, provision, results, {}, -1, {}}, provision);
-  }
-  // Of a delivery; `digest`: of what the agency says that it received.
-  Position Confirm(const std::string& agency, Position position, const std::string& digest) {
-    v1::AgencyReceipt receipt;
-    receipt.set_agency(agency);
-    receipt.set_provision_position(position.value());
-    receipt.set_delivered_digest(digest);
-    v1::DeliveryReceived received;
-    received.set_receipt(receipt.SerializeAsString());
-    return Admit(Provider(), v1::RETENTION_CLASS_OPERATION,
-                 {{}, v1::EVENT_KIND_DELIVERY_RECEIVED, {}, {}, receipt, -1, {}}, received);
-  }
-  Position Confirm(const Told& told) {
-    return Confirm(told.provision.agency(), told.position, told.provision.delivered_digest());
-  }
-  Position Decide(int person, const std::string& reference, v1::SuspensionResult result,
-                  const std::vector<std::string>& bases = {}, const std::string& from = "",
-                  const std::string& until = "") {
-    v1::SuspensionDecided decision;
-    decision.set_reference(reference);
-    decision.set_result(result);
-    for (const std::string& basis : bases) decision.add_bases(basis);
-    decision.set_valid_from(from);
-    decision.set_valid_until(until);
-    return Admit(Discloser(), v1::RETENTION_CLASS_DISCLOSURE,
-                 {{}, v1::EVENT_KIND_SUSPENSION_DECIDED, {}, {}, {}, person, decision}, decision);
-  }
-
   std::unique_ptr<Projector> CaughtUp(const std::string& name) { return r_.CaughtUp(name); }
   static std::map<std::pair<Family, std::string>, std::string> Contents(Projector& projector) {
     std::map<std::pair<Family, std::string>, std::string> out;
@@ -152,13 +55,10 @@ class ProvisionRegisterTest : public ::testing::Test {
   }
   static std::string Suspended(const Register& provisions, int person, const std::string& basis, const std::string& day,
                                Position at) {
-    const auto found = provisions.SuspensionOf(Handle(person), basis, Day(day), at);
+    const auto found = provisions.SuspensionOf(HandleOf(person), basis, Day(day), at);
     if (!found.ok()) return found.status().ToString();
     return *found ? (*found)->decision.reference() : "";
   }
-
-  Retaining r_;
-  std::vector<Told> told_;
 };
 
 // --- a random history against a list -------------------------------------------------------------
@@ -273,7 +173,9 @@ class RandomProvisions : public ProvisionRegisterTest {
         for (const std::string& day : kDays) {
           std::uint64_t asked = 0;
           for (const Told& told : Events(at, of_agency)) {
-            if (told.provision.basis() == basis && told.provision.judged_on() == day) asked += told.results.size();
+            const v1::Provision& provision = told.provision;
+            if (provision.cause_position() != 0) continue;
+            if (provision.basis() == basis && provision.judged_on() == day) asked += told.results.size();
           }
           ASSERT_EQ(provisions.AskedOn(agency, basis, Day(day), at).value(), asked) << basis << " " << day;
         }
@@ -316,11 +218,11 @@ class RandomProvisions : public ProvisionRegisterTest {
         });
         if (follows && ends.empty()) followed += std::to_string(told.position.value()) + " ";
       }
-      ASSERT_EQ(Places(provisions.GivenOf(Handle(person), at)), given);
-      ASSERT_EQ(ProvisionRegisterTest::Positions(provisions.SubscriptionsOf(Handle(person), at)), followed);
+      ASSERT_EQ(Places(provisions.GivenOf(HandleOf(person), at)), given);
+      ASSERT_EQ(ProvisionRegisterTest::Positions(provisions.SubscriptionsOf(HandleOf(person), at)), followed);
       for (const std::string& basis : kBases) {
         for (const std::string& day : {std::string("2026-11-25"), kDays[0], kDays[1], std::string("2026-11-28")}) {
-          const auto found = provisions.SuspensionOf(Handle(person), basis, Day(day), at).value();
+          const auto found = provisions.SuspensionOf(HandleOf(person), basis, Day(day), at).value();
           ASSERT_EQ(found ? std::to_string(found->position.value()) : "", SuspensionOracle(person, basis, day, at))
               << basis << " " << day;
         }
@@ -390,7 +292,7 @@ TEST_F(ProvisionRegisterTest, TellsWhatWasSaidToTheByte) {
   EXPECT_EQ(event.kind, v1::EVENT_KIND_TRANSFER);
   EXPECT_EQ(event.admitted_at, admitted);
   EXPECT_EQ(event.provision.SerializeAsString(), told_.back().provision.SerializeAsString());
-  EXPECT_EQ(provisions.GivenOf(Handle(1), position)->at(0).result.SerializeAsString(),
+  EXPECT_EQ(provisions.GivenOf(HandleOf(1), position)->at(0).result.SerializeAsString(),
             told_.back().results[0].second.SerializeAsString());
   EXPECT_EQ(provisions.At(Position(1)).status().code(), Code::kNotFound);
   EXPECT_EQ(provisions.AskedOn("gunma-boe", provision.basis(), Day("2026-11-26"), position).value(), 2u);
@@ -449,7 +351,7 @@ class ErasedProvisions : public ProvisionRegisterTest {
       v1::ErasurePlan all = plan;
       plan.clear_keys();
       for (const v1::ErasedKeys& keys : all.keys()) {
-        if (keys.subject() == View(Handle(*only))) *plan.add_keys() = keys;
+        if (keys.subject() == View(HandleOf(*only))) *plan.add_keys() = keys;
       }
       ASSERT_EQ(plan.keys_size(), 1);
     }
@@ -468,9 +370,9 @@ TEST_F(ErasedProvisions, APersonsShareGoesAloneAndTheEventStays) {
   Erase(1);
   const auto projector = CaughtUp("file");
   const Register provisions(projector->store());
-  EXPECT_EQ(Places(provisions.GivenOf(Handle(1), Now(*projector))), "");
-  EXPECT_EQ(Positions(provisions.SubscriptionsOf(Handle(1), Now(*projector))), "");
-  EXPECT_EQ(Places(provisions.GivenOf(Handle(2), Now(*projector))), std::to_string(position.value()) + ".2=2 ");
+  EXPECT_EQ(Places(provisions.GivenOf(HandleOf(1), Now(*projector))), "");
+  EXPECT_EQ(Positions(provisions.SubscriptionsOf(HandleOf(1), Now(*projector))), "");
+  EXPECT_EQ(Places(provisions.GivenOf(HandleOf(2), Now(*projector))), std::to_string(position.value()) + ".2=2 ");
   EXPECT_EQ(provisions.At(position)->provision.result_count(), 2u);
   EXPECT_EQ(FilledInBulk("bulk"), Contents(*projector));
 }
@@ -487,7 +389,7 @@ TEST_F(ErasedProvisions, WhatHasExpiredLeavesNothingAndWhatCameLaterStays) {
   const Register provisions(projector->store());
   const Position now = Now(*projector);
   EXPECT_EQ(provisions.At(old).status().code(), Code::kNotFound);
-  EXPECT_EQ(Places(provisions.GivenOf(Handle(1), now)), std::to_string(young.value()) + ".1=1 ");
+  EXPECT_EQ(Places(provisions.GivenOf(HandleOf(1), now)), std::to_string(young.value()) + ".1=1 ");
   EXPECT_EQ(provisions.First("boe", "1", now).value(), std::nullopt);
   EXPECT_EQ(provisions.DeliveriesTo("boe", now)->delivered, 1u);
   EXPECT_EQ(provisions.DeliveriesTo("boe", now)->unconfirmed(), 0u);
@@ -497,7 +399,7 @@ TEST_F(ErasedProvisions, WhatHasExpiredLeavesNothingAndWhatCameLaterStays) {
 TEST_F(ErasedProvisions, AKeyThatNobodyOrderedGoneStopsTheProjector) {
   Provide(Provision("boe", "1"), {Result(1)});
   const v1::KeyReference key = p().Entries().back().leaf.keys(1);
-  ASSERT_EQ(key.subject(), View(Handle(1)));
+  ASSERT_EQ(key.subject(), View(HandleOf(1)));
   ASSERT_TRUE(p().Stop().ok());
   const KeyStore::Advance gone{KeySlot(key.slot()), KeyStore::kNoLivingStep};
   ASSERT_TRUE(p().key_store().Erase({&gone, 1}, Position(0)).ok());

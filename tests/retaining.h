@@ -118,7 +118,8 @@ class Retaining {
   v1::ErasurePlan Plan(const Projector& projector, const std::string& today) {
     const std::int64_t ahead = DayNumber(ParseDate(today).value()) - DayNumber(JapanDate(p.clock().Now()));
     if (ahead > 0) p.clock().Advance(std::chrono::hours(24 * ahead));
-    const Registry registry = projector.registry();
+    const std::shared_ptr<const Registry> in_force = projector.registry();
+    const Registry& registry = *in_force;
     v1::ErasurePlan plan;
     plan.set_version(1);
     plan.set_ledger(std::string(View(p.ledger_id())));

@@ -1,0 +1,476 @@
+#include "consumers/answer_audit.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "consumers/providing.h"
+#include "events/dates.h"
+
+namespace daicho {
+namespace {
+
+constexpr auto kKinds = std::to_array<AnswerFindingInfo>({
+    {AnswerFindingKind::kUndecodable, "undecodable", "提供の記録を読み取れません"},
+    {AnswerFindingKind::kSignature, "request-signature", "照会に、利用機関の正しい署名がありません"},
+    {AnswerFindingKind::kOperator, "operator", "権限のない操作者、または操作者の正しい署名のない提供です"},
+    {AnswerFindingKind::kBasis, "basis", "その日に効力のある根拠によらない提供です"},
+    {AnswerFindingKind::kNotPermitted, "not-permitted", "規則が認めない照会に答えています"},
+    {AnswerFindingKind::kPolicy, "policy", "適用したとする規則または協定が、その時のものではありません"},
+    {AnswerFindingKind::kRefusal, "refusal", "拒否の理由がないか、理由が異なります"},
+    {AnswerFindingKind::kNotRefused, "not-refused", "拒否すべき条件（利用停止など）に答えています"},
+    {AnswerFindingKind::kPerson, "person", "条件に合う者と異なる者、または異なる結果を答えています"},
+    {AnswerFindingKind::kField, "field", "認められた項目と異なる項目を提供しています"},
+    {AnswerFindingKind::kDigest, "result-digest", "答えの内容が、再び評価した内容と異なります"},
+    {AnswerFindingKind::kCounts, "counts", "件数が合いません"},
+    {AnswerFindingKind::kTime, "time", "評価した位置または日が、答えた時と合いません"},
+    {AnswerFindingKind::kChunks, "chunks", "一つの照会への答えが、欠けているか、重複しているか、互いに合いません"},
+    {AnswerFindingKind::kDeliveryChanged, "delivery-changed", "利用機関に渡された答えが、記録されたものと異なります"},
+    {AnswerFindingKind::kDeliveryMissing, "delivery-missing", "利用機関に渡されるべき答えがありません"},
+    {AnswerFindingKind::kDeliveryTwice, "delivery-twice", "同じ答えが二度渡されています"},
+    {AnswerFindingKind::kDeliveryForeign, "delivery-foreign", "記録のない答えが利用機関に渡されています"},
+    {AnswerFindingKind::kReceipt, "receipt", "受領の署名または対象が正しくありません"},
+});
+
+constexpr bool InOrder() {
+  for (std::size_t i = 0; i < kKinds.size(); ++i) {
+    if (static_cast<std::size_t>(kKinds[i].kind) != i) return false;
+  }
+  return true;
+}
+static_assert(InOrder());
+static_assert(kKinds.size() == static_cast<std::size_t>(AnswerFindingKind::kReceipt) + 1);
+
+constexpr std::size_t kRegistriesMax = 64;
+constexpr std::size_t kSignaturesMax = 100'000;
+
+bool Verifies(const std::string& key, const std::string& message, const std::string& signature) {
+  const auto bytes = ToArray<32>(key);
+  if (!bytes.ok()) return false;
+  const auto verifier = VerifyingKey::From(*bytes);
+  return verifier.ok() && verifier->Verify(message, signature).ok();
+}
+
+bool IsByNumber(const v1::SearchCondition& condition) {
+  return !condition.resident_code().empty() || !condition.individual_number().empty() || !condition.subject().empty();
+}
+
+template <typename List>
+std::set<std::string> SetOf(const List& list) {
+  return {list.begin(), list.end()};
+}
+
+// Positions in events are 0 where there is none.
+std::uint64_t ValueOf(const std::optional<Position>& position) { return position ? position->value() : 0; }
+
+}  // namespace
+
+std::span<const AnswerFindingInfo> AnswerFindingKinds() { return kKinds; }
+const AnswerFindingInfo& InfoOf(AnswerFindingKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
+
+void AnswerAudit::RegistryChanged(Position position) {
+  const std::lock_guard lock(mutex_);
+  changes_.push_back(position);
+}
+
+Result<std::shared_ptr<const Registry>> AnswerAudit::RegistryAt(Position at) {
+  Position change(0);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto behind = std::ranges::upper_bound(changes_, at);
+    if (behind != changes_.begin()) change = *std::prev(behind);
+    if (const auto known = registries_.find(change); known != registries_.end()) return known->second;
+  }
+  ASSIGN_OR_RETURN(Registry registry, projector_.RegistryAt(change));
+  auto out = std::make_shared<const Registry>(std::move(registry));
+  const std::lock_guard lock(mutex_);
+  if (registries_.size() >= kRegistriesMax) registries_.erase(registries_.begin());
+  registries_[change] = out;
+  return out;
+}
+
+// One event.
+class AnswerAudit::Judging {
+ public:
+  Judging(AnswerAudit& audit, const ProvidedEvent& event, const AnswerFindingSink& sink)
+      : audit_(audit),
+        event_(event),
+        provision_(event.provision),
+        sink_(sink),
+        at_(event.provision.evaluated_at()),
+        provided_(audit.projector_.store()) {}
+
+  Status Run() {
+    if (at_ >= event_.position) {
+      Find(AnswerFindingKind::kTime, "evaluated_at lies behind the event");
+      return {};
+    }
+    const auto day = ParseDate(provision_.judged_on());
+    if (!day) {
+      Find(AnswerFindingKind::kTime, "judged_on is no date");
+      return {};
+    }
+    day_ = *day;
+    RETURN_IF_ERROR(CheckTime());
+    CheckCounts();
+    ASSIGN_OR_RETURN(then_, audit_.RegistryAt(at_));
+    return provision_.refusal() == v1::REFUSAL_REASON_UNSPECIFIED ? CheckAnswered() : CheckRefused();
+  }
+
+ private:
+  void Find(AnswerFindingKind kind, std::string detail, int part = 0) {
+    sink_({event_.position, part, kind, std::move(detail)});
+  }
+  bool IsFollowUp() const { return provision_.cause_position() != 0; }
+  // What rests on events that may be gone cannot be judged any more.
+  bool AnythingErased() const { return !audit_.newest_.erasures().empty(); }
+  void Unjudged() { ++audit_.unjudged_; }
+
+  // --- when ----------------------------------------------------------------------------------------
+
+  // The last position admitted by that time.
+  Result<Position> LastBy(TimeMicros time) const {
+    std::string key;
+    AppendU64(key, static_cast<std::uint64_t>(time.value()));
+    auto it = audit_.projector_.store().NewIterator(RecordFile::kTimes);
+    it.SeekForPrev(key);
+    RETURN_IF_ERROR(it.status());
+    return it.Valid() ? Position(ReadU64(it.value())) : Position(0);
+  }
+
+  Status CheckTime() {
+    const Date admitted = JapanDate(event_.admitted_at);
+    ASSIGN_OR_RETURN(const Position by_its_day, LastBy(EndOfDay(day_)));
+    if (day_ > admitted || at_ > by_its_day) {
+      Find(AnswerFindingKind::kTime, "judged_on is not the day of the evaluation");
+      return {};
+    }
+    // The later answers of a request are evaluated as the first one was.
+    if (provision_.chunk() != 0) return {};
+    const TimeMicros begun(event_.admitted_at.value() - std::chrono::microseconds(kAnswerDelayMax).count());
+    ASSIGN_OR_RETURN(const Position by_then, LastBy(begun));
+    if (at_ < by_then || day_ < JapanDate(begun)) {
+      Find(AnswerFindingKind::kTime, "evaluated long before it was answered");
+    }
+    return {};
+  }
+
+  // --- the event -----------------------------------------------------------------------------------
+
+  void CheckCounts() {
+    std::array<std::uint64_t, 5> counts{};
+    bool whole = true;
+    for (const ProvidedEvent::Part& part : event_.parts) {
+      whole &= part.result.has_value();
+      if (part.result) ++counts[static_cast<std::size_t>(part.result->outcome()) % counts.size()];
+    }
+    const std::uint64_t said[] = {provision_.found_count(), provision_.none_count(), provision_.multiple_count(),
+                                  provision_.refused_count()};
+    const bool adds_up = said[0] + said[1] + said[2] + said[3] == provision_.result_count() &&
+                         provision_.result_count() == event_.parts.size();
+    if (!adds_up || (whole && !std::equal(counts.begin() + 1, counts.end(), said))) {
+      Find(AnswerFindingKind::kCounts, "the counts are not those of the answers");
+    }
+  }
+
+  // Many events share a request.
+  bool RequestVerifies(const std::string& key) {
+    const std::string name = key + provision_.request_digest() + provision_.request_signature();
+    {
+      const std::lock_guard lock(audit_.mutex_);
+      if (const auto known = audit_.signatures_.find(name); known != audit_.signatures_.end()) return known->second;
+    }
+    const bool verifies =
+        Verifies(key, std::string(kRequestTag) + provision_.request_digest(), provision_.request_signature());
+    const std::lock_guard lock(audit_.mutex_);
+    if (audit_.signatures_.size() >= kSignaturesMax) audit_.signatures_.clear();
+    audit_.signatures_[name] = verifies;
+    return verifies;
+  }
+  bool IsSigned() {
+    const auto key = then_->CurrentKey(v1::KEY_USE_AGENCY_SIGNING, provision_.agency());
+    return key.ok() && RequestVerifies(key->key);
+  }
+
+  // Why the operator named may not handle it; UNSPECIFIED: may, or none is named.
+  v1::RefusalReason OperatorRefusal() const {
+    const v1::OperatorAct& act = provision_.operator_act();
+    if (act.operator_id().empty()) return v1::REFUSAL_REASON_UNSPECIFIED;
+    const auto found = then_->FindOperator(act.operator_id());
+    if (!found.ok() || (!found->valid_until.empty() && FormatDate(JapanDate(event_.admitted_at)) > found->valid_until)) {
+      return v1::REFUSAL_REASON_UNKNOWN_OPERATOR;
+    }
+    if (!found->key.Verify(std::string(kProvideTag) + act.request(), act.signature()).ok()) {
+      return v1::REFUSAL_REASON_SIGNATURE;
+    }
+    if (!act.request().starts_with(provision_.request_digest())) return v1::REFUSAL_REASON_STALE_REQUEST;
+    if (!found->terminals.empty() && !found->terminals.contains(act.terminal())) return v1::REFUSAL_REASON_TERMINAL;
+    const v1::Permission needed = provision_.mode() == v1::PROVISION_MODE_IMMEDIATE ? v1::PERMISSION_PROVIDE
+                                                                                    : v1::PERMISSION_PROVIDE_BATCH;
+    return found->permissions.contains(needed) ? v1::REFUSAL_REASON_UNSPECIFIED : v1::REFUSAL_REASON_PERMISSION;
+  }
+
+  ProvisionDecision Decided(std::uint64_t conditions, std::uint64_t asked_before) const {
+    ProvisionRequest request;
+    request.agency = provision_.agency();
+    request.basis = provision_.basis();
+    request.duty = provision_.duty();
+    request.mode = provision_.mode();
+    request.method = provision_.method();
+    request.fields.assign(provision_.fields().begin(), provision_.fields().end());
+    request.on = day_;
+    request.conditions = conditions;
+    request.asked_before = asked_before;
+    return Decide(*then_, request);
+  }
+
+  Result<std::uint64_t> AskedThrough(Position at) const {
+    return provided_.AskedOn(provision_.agency(), provision_.basis(), day_, at);
+  }
+
+  // --- refused as a whole --------------------------------------------------------------------------
+
+  Status CheckRefused() {
+    if (!event_.parts.empty()) Find(AnswerFindingKind::kNotPermitted, "refused, and yet answered");
+    ASSIGN_OR_RETURN(const std::optional<bool> right, IsRightlyRefused());
+    if (!right) {
+      Unjudged();
+    } else if (!*right) {
+      Find(AnswerFindingKind::kRefusal, "refused for " + ReasonWord(provision_.refusal()));
+    }
+    return {};
+  }
+
+  Result<std::optional<bool>> IsRightlyRefused() {
+    const auto yes = [](bool right) { return std::optional(right); };
+    switch (provision_.refusal()) {
+      case v1::REFUSAL_REASON_UNKNOWN_AGENCY: {
+        const bool known = then_->agencies().contains(provision_.agency());
+        return yes(!known || Decided(0, 0).refusal == v1::REFUSAL_REASON_UNKNOWN_AGENCY);
+      }
+      case v1::REFUSAL_REASON_SIGNATURE:
+        return yes(!IsSigned() || OperatorRefusal() == v1::REFUSAL_REASON_SIGNATURE);
+      case v1::REFUSAL_REASON_REFERENCE: {
+        ASSIGN_OR_RETURN(const auto first, provided_.First(provision_.agency(), provision_.reference(), at_));
+        if (!first && AnythingErased()) return std::optional<bool>();
+        return yes(first && first->provision.request_digest() != provision_.request_digest());
+      }
+      case v1::REFUSAL_REASON_UNKNOWN_OPERATOR:
+      case v1::REFUSAL_REASON_TERMINAL:
+      case v1::REFUSAL_REASON_PERMISSION:
+        return yes(OperatorRefusal() == provision_.refusal());
+      case v1::REFUSAL_REASON_STALE_REQUEST:
+      case v1::REFUSAL_REASON_MALFORMED:
+        return std::optional<bool>();
+      case v1::REFUSAL_REASON_QUOTA: {
+        // Others that were being answered at that time counted too: at most what they were by the end of the day.
+        ASSIGN_OR_RETURN(const std::uint64_t asked, AskedThrough(Position(~std::uint64_t{0})));
+        return yes(Decided(provision_.conditions(), asked).refusal == v1::REFUSAL_REASON_QUOTA);
+      }
+      default:
+        return yes(Decided(IsFollowUp() ? 0 : provision_.conditions(), 0).refusal == provision_.refusal());
+    }
+  }
+
+  // --- answered ------------------------------------------------------------------------------------
+
+  Status CheckAnswered() {
+    const auto agency = then_->agencies().find(provision_.agency());
+    if (agency == then_->agencies().end()) {
+      Find(AnswerFindingKind::kNotPermitted, "unknown_agency");
+      return {};
+    }
+    const bool transfer = agency->second.recipient() == v1::RECIPIENT_CLASS_DEPARTMENT;
+    if (agency->second.recipient() != provision_.recipient() ||
+        event_.kind != (transfer ? v1::EVENT_KIND_TRANSFER : v1::EVENT_KIND_PROVISION)) {
+      Find(AnswerFindingKind::kNotPermitted, "the agency is of another class of recipients");
+    }
+    if (IsFollowUp()) {
+      RETURN_IF_ERROR(CheckFollowUp());
+    } else if (!IsSigned()) {
+      Find(AnswerFindingKind::kSignature, "by the key that the agency had then");
+    } else if (const auto refusal = OperatorRefusal(); refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
+      Find(AnswerFindingKind::kOperator, ReasonWord(refusal));
+    }
+    ASSIGN_OR_RETURN(const ProvisionDecision decision, DecideAnswered());
+    if (!decision.permitted()) {
+      const bool basis = decision.refusal == v1::REFUSAL_REASON_BASIS;
+      Find(basis ? AnswerFindingKind::kBasis : AnswerFindingKind::kNotPermitted, ReasonWord(decision.refusal));
+      return {};
+    }
+    if (provision_.policy_position() != ValueOf(decision.policy) ||
+        provision_.agreement_position() != ValueOf(decision.agreement)) {
+      Find(AnswerFindingKind::kPolicy, "another one was in force");
+    }
+    return CheckParts(decision);
+  }
+
+  // The first answer of a request had the whole of it before it; none may be beyond the quota.
+  Result<ProvisionDecision> DecideAnswered() {
+    if (IsFollowUp()) return Decided(0, 0);
+    ASSIGN_OR_RETURN(const std::uint64_t asked, AskedThrough(event_.position));
+    if (provision_.chunk() != 0) return Decided(0, asked);
+    const std::uint64_t own = provision_.result_count();
+    return Decided(provision_.conditions(), asked - std::min(asked, own));
+  }
+
+  // An update of somebody whom the agency follows.
+  Status CheckFollowUp() {
+    const Position cause(provision_.cause_position());
+    if (cause > at_ || event_.parts.size() != 1) {
+      Find(AnswerFindingKind::kNotPermitted, "no update of one person caused it");
+      return {};
+    }
+    if (!event_.parts[0].result) return {};
+    const auto subject = ToArray<16>(event_.parts[0].result->condition().subject());
+    if (!subject.ok()) {
+      Find(AnswerFindingKind::kNotPermitted, "names nobody who is followed");
+      return {};
+    }
+    ASSIGN_OR_RETURN(const auto subscriptions, provided_.SubscriptionsOf(*subject, cause));
+    const bool follows = std::ranges::any_of(subscriptions, [&](const ProvisionRegister::Event& begun) {
+      return begun.provision.agency() == provision_.agency() && begun.provision.reference() == provision_.reference();
+    });
+    if (follows) return {};
+    if (AnythingErased()) {
+      Unjudged();
+    } else {
+      Find(AnswerFindingKind::kNotPermitted, "the agency did not follow the person then");
+    }
+    return {};
+  }
+
+  Status CheckParts(const ProvisionDecision& decision) {
+    const AnswerBasis basis{audit_.projector_, *decision.rule, decision.fields, at_, day_};
+    const bool same_matching = provision_.matching() == audit_.projector_.search().matching().id();
+    Sha256 lines;
+    bool all_good = true;
+    for (std::size_t i = 0; i < event_.parts.size(); ++i) {
+      const ProvidedEvent::Part& part = event_.parts[i];
+      if (!part.result) {
+        ++audit_.erased_;
+        all_good = false;
+        continue;
+      }
+      ++audit_.answers_;
+      if (!same_matching && !IsByNumber(part.result->condition())) {
+        Unjudged();
+        all_good = false;
+        continue;
+      }
+      ASSIGN_OR_RETURN(const ConditionAnswer expected, Again(basis, *part.result));
+      lines.Update(expected.line);
+      ASSIGN_OR_RETURN(const bool good, Compare(part, expected, static_cast<int>(i) + 1));
+      all_good &= good;
+    }
+    if (all_good && View(lines.Final()) != provision_.result_digest()) {
+      Find(AnswerFindingKind::kDigest, "of all answers of the event");
+    }
+    return {};
+  }
+
+  Result<ConditionAnswer> Again(const AnswerBasis& basis, const v1::ProvisionResult& said) const {
+    if (!IsFollowUp()) return AnswerCondition(basis, {said.request_id(), said.condition(), said.consent()});
+    const auto subject = ToArray<16>(said.condition().subject());
+    return AnswerUpdate(basis, said.request_id(), subject.ok() ? *subject : SubjectHandle{});
+  }
+
+  // Whether it is what must have been answered; what is wrong with it is found then, by its first cause.
+  Result<bool> Compare(const ProvidedEvent::Part& part, const ConditionAnswer& expected, int number) {
+    const v1::ProvisionResult& said = *part.result;
+    const v1::ProvisionResult& must = expected.result;
+    const bool same_person = expected.subject.empty() || expected.subject == part.subject;
+    if (same_person && said.SerializeAsString() == must.SerializeAsString()) return true;
+    ASSIGN_OR_RETURN(const bool explained, IsExplainedByErasure(said, must));
+    if (explained) {
+      Unjudged();
+      return false;
+    }
+    const bool said_refused = said.outcome() == v1::ANSWER_OUTCOME_REFUSED;
+    const bool must_be_refused = must.outcome() == v1::ANSWER_OUTCOME_REFUSED;
+    if (said_refused) {
+      if (!must_be_refused || said.refusal() != must.refusal()) {
+        Find(AnswerFindingKind::kRefusal, "refused for " + ReasonWord(said.refusal()), number);
+        return false;
+      }
+    } else if (must_be_refused) {
+      Find(AnswerFindingKind::kNotRefused, ReasonWord(must.refusal()), number);
+      return false;
+    }
+    if (said.outcome() != must.outcome() || said.match_count() != must.match_count()) {
+      Find(AnswerFindingKind::kPerson, "another outcome", number);
+    } else if (!same_person || said.version_position() != must.version_position()) {
+      Find(AnswerFindingKind::kPerson, same_person ? "another version of the record" : "another person", number);
+    } else if (SetOf(said.released_fields()) != SetOf(must.released_fields())) {
+      Find(AnswerFindingKind::kField, FieldsApart(said, must), number);
+    } else {
+      Find(AnswerFindingKind::kDigest, "of the answer, or what the record says of it", number);
+    }
+    return false;
+  }
+
+  static std::string FieldsApart(const v1::ProvisionResult& said, const v1::ProvisionResult& must) {
+    const auto has = SetOf(said.released_fields()), may = SetOf(must.released_fields());
+    std::string out;
+    for (const std::string& field : has) {
+      if (!may.contains(field)) out += "+" + field + " ";
+    }
+    for (const std::string& field : may) {
+      if (!has.contains(field)) out += "-" + field + " ";
+    }
+    return out.substr(0, out.size() - 1);
+  }
+
+  // 利用停止 is kept for a shorter time than what it refused, and a record may be gone that was found.
+  Result<bool> IsExplainedByErasure(const v1::ProvisionResult& said, const v1::ProvisionResult& must) const {
+    if (!AnythingErased()) return false;
+    if (said.refusal() == v1::REFUSAL_REASON_SUSPENDED || said.despite_suspension()) return true;
+    if (said.outcome() == v1::ANSWER_OUTCOME_MULTIPLE || must.outcome() == v1::ANSWER_OUTCOME_MULTIPLE) return true;
+    if (said.outcome() != v1::ANSWER_OUTCOME_FOUND || said.version_position() == 0) return false;
+    if (must.outcome() == v1::ANSWER_OUTCOME_FOUND) return must.version_position() < said.version_position();
+    return must.outcome() == v1::ANSWER_OUTCOME_NONE;
+  }
+
+  AnswerAudit& audit_;
+  const ProvidedEvent& event_;
+  const v1::Provision& provision_;
+  const AnswerFindingSink& sink_;
+  const Position at_;
+  const ProvisionRegister provided_;
+  Date day_;
+  std::shared_ptr<const Registry> then_;
+};
+
+Status AnswerAudit::Check(const ProvidedEvent& event, const AnswerFindingSink& sink) {
+  return Judging(*this, event, sink).Run();
+}
+
+Status AnswerAudit::CheckReceipt(Position position, const v1::DeliveryReceived& received,
+                                 const AnswerFindingSink& sink) {
+  v1::AgencyReceipt receipt;
+  if (!receipt.ParseFromString(received.receipt())) {
+    sink({position, 0, AnswerFindingKind::kUndecodable, "of a receipt"});
+    return {};
+  }
+  const Position delivered(receipt.provision_position());
+  const auto event = ProvisionRegister(projector_.store()).At(delivered);
+  if (event.status().code() == Code::kNotFound && !newest_.erasures().empty()) {
+    ++unjudged_;
+    return {};
+  }
+  if (!event.ok() && event.status().code() != Code::kNotFound) return event.status();
+  if (!event.ok() || delivered > position || event->provision.agency() != receipt.agency() ||
+      event->provision.delivered_digest() != receipt.delivered_digest()) {
+    sink({position, 0, AnswerFindingKind::kReceipt, "of what was not delivered"});
+    return {};
+  }
+  // By a key that the agency had between the delivery and the receipt.
+  for (const KeySpan& span : newest_.Keys(v1::KEY_USE_AGENCY_SIGNING, receipt.agency())) {
+    const bool held = span.from <= position && (!span.until || *span.until > delivered);
+    if (held && Verifies(span.key, std::string(kAgencyReceiptTag) + received.receipt(), received.signature())) return {};
+  }
+  sink({position, 0, AnswerFindingKind::kReceipt, "without the agency's signature"});
+  return {};
+}
+
+}  // namespace daicho
