@@ -124,7 +124,7 @@ Result<NodeAccess> NodeAccess::Open(const std::string& dir) {
   NodeOptions options;
   auto started = Node::Start(out.home_, options);
   if (started.status().code() == Code::kUnavailable && !IsLocal(out.home_.log)) {
-    options.roles = {"projector", "records", "provider"};  // another process of this home has the others
+    options.roles = {"projector", "records", "provider", "disclosure"};  // another process of this home has the others
     started = Node::Start(out.home_, options);
   }
   RETURN_IF_ERROR(started.status());

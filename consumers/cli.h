@@ -62,6 +62,7 @@ void AddKeyCommands(Cli& cli);     // operator, key, agency add …, issuer rota
 void AddAgencyCommands(Cli& cli);  // agency init, sign, ask, receive, reply, open: the agency's end
 void AddPolicyCommands(Cli& cli);  // policy, agreement
 void AddProvideCommands(Cli& cli);  // provide, media handover
+void AddDisclosureCommands(Cli& cli);  // disclose, correction, suspension
 void AddRecordCommands(Cli& cli);   // record, search
 void AddRegisterCommands(Cli& cli);  // register list, statistics
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset

@@ -23,7 +23,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string roles = "sequencer,projector,records,provider,notary,retention";
+  std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention";
   std::string listen, certificate, key, key_holder;
   int prefecture = 10;
   unsigned cache_mib = 128;
@@ -265,7 +265,7 @@ void AddNodeCommands(Cli& cli) {
 
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
-  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,notary,retention");
+  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention");
   serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 128）")->check(CLI::Range(16, 65'536));
   serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");
   serve->add_option("--tls-cert", a->certificate, "TLS の証明書（PEM）。ループバック以外では必須");

@@ -191,6 +191,21 @@ Result<Descriptor> LockKeys(const Home& home) {
 
 }  // namespace
 
+Result<CertifiedKey> SealOf(const Home& home, TimeMicros now) {
+  constexpr int kDays = 1'826;  // five years
+  const std::string key_file = home.Path("keys/seal.pem");
+  const std::string certificate_file = home.Path("seal.crt.pem");
+  if (!FileExists(key_file) || !FileExists(certificate_file)) {
+    const CertifiedKey made = MakeSealKey("群馬県知事", kDays, now);
+    RETURN_IF_ERROR(WriteFileDurably(key_file, made.private_key));
+    RETURN_IF_ERROR(WriteFileDurably(certificate_file, made.certificate, 0644));
+  }
+  CertifiedKey out;
+  ASSIGN_OR_RETURN(out.private_key, ReadFile(key_file));
+  ASSIGN_OR_RETURN(out.certificate, ReadFile(certificate_file));
+  return out;
+}
+
 Result<LedgerKeys> HeldLedgerKeys(const Home& home) {
   ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
   LedgerKeys out;

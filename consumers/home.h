@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "events/crypto_certificate.h"
 #include "events/crypto.h"
 #include "events/event.h"
 #include "ledger/key_holder.h"
@@ -62,6 +63,9 @@ Status MoveLog(Home& home, const std::string& log, const std::string& kafka_conf
 Result<std::unique_ptr<KeyHolder>> OpenHolder(const Home& home);
 // Errors: kNotFound, kInvalid with the setting's name.
 Result<Home> OpenHome(const std::string& dir);
+
+// The key of the 知事's electronic seal, keys/seal.pem, and its certificate, seal.crt.pem; made at first use.
+Result<CertifiedKey> SealOf(const Home& home, TimeMicros now);
 
 // The ledger's own keys that the home holds, read from its files.
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);

@@ -84,6 +84,7 @@ int Main(int argc, char** argv) {
   AddAgencyCommands(cli);
   AddPolicyCommands(cli);
   AddProvideCommands(cli);
+  AddDisclosureCommands(cli);
   AddRecordCommands(cli);
   AddRegisterCommands(cli);
   AddMatchingCommands(cli);

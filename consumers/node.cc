@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "consumers/backup.h"
+#include "consumers/disclosing.h"
 #include "consumers/erasing.h"
 #include "consumers/node_socket.h"
 #include "consumers/policy/first_rules.h"
@@ -57,6 +58,7 @@ struct Node::Impl {
   std::unique_ptr<LiveProjector> projector;
   std::unique_ptr<Reading> reading;
   std::unique_ptr<Providing> providing;
+  std::unique_ptr<Disclosing> disclosing;
   std::unique_ptr<Publishing> publishing;
   std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
@@ -80,6 +82,7 @@ struct Node::Impl {
     RETURN_IF_ERROR(ReplaceLostIntake());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
     if (Has("provider")) RETURN_IF_ERROR(StartProviding());
+    if (Has("disclosure")) RETURN_IF_ERROR(StartDisclosing());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
     if (!options.listen) return {};
@@ -154,6 +157,45 @@ struct Node::Impl {
     o.failed = [this](const Status& status) { Finish("provider", status); };
     ASSIGN_OR_RETURN(providing, Providing::Start(std::move(o)));
     return {};
+  }
+
+  Status StartDisclosing() {
+    if (projector == nullptr) return Invalid("roles: disclosure needs projector");
+    DisclosingOptions o;
+    o.ledger.prefecture = home.prefecture;
+    o.ledger.ledger = home.ledger;
+    o.ledger.registrar = home.root;
+    o.dir = home.Path("disclosures");
+    o.log = log.get();
+    o.clock = &clock;
+    o.projector = [this] { return projector->get(); };
+    o.submit = [this](const std::vector<DraftEvent>& events) { return disclosure.Submit(events); };
+    o.settle = [this] { return disclosure.Settle(); };
+    o.seal = [this] { return SealOf(home, clock.Now()); };
+    disclosing = std::make_unique<Disclosing>(std::move(o));
+    return {};
+  }
+
+  node::Response Disclose(const node::Disclose& request) {
+    if (disclosing == nullptr) return Answered(Unsupported("this node does not disclose"));
+    DisclosingOrder order;
+    order.kind = static_cast<v1::EventKind>(request.kind());
+    order.event = request.event();
+    if (!order.operator_act.ParseFromString(request.operator_act())) return Answered(Invalid("operator: cannot be read"));
+    if (!order.confirmed_by.ParseFromString(request.confirmed_by())) return Answered(Invalid("confirmed_by: cannot be read"));
+    order.letter.number = request.number();
+    order.letter.addressee = {request.addressee().begin(), request.addressee().end()};
+    order.letter.governor = request.governor();
+    order.letter.details = request.details();
+    for (const node::Disclose::Glyph& glyph : request.glyphs()) order.letter.glyphs[glyph.character()] = glyph.png();
+    const auto outcome = disclosing->Carry(order);
+    if (!outcome.ok()) return Answered(outcome.status());
+    nlohmann::ordered_json json = {{"position", outcome->position.value()}};
+    if (!outcome->folder.empty()) json["folder"] = outcome->folder;
+    if (!outcome->result.empty()) json["result"] = outcome->result;
+    node::Response response;
+    response.set_json(json.dump());
+    return response;
   }
 
   Status StartPublishing() {
@@ -403,7 +445,7 @@ struct Node::Impl {
       return std::optional(Position(receipt->last_position() + 1));
     }
   };
-  Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider};
+  Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider}, disclosure{*this, HomeKey::kDisclosure};
 
   Status SubmitReading(const DraftEvent& event) {
     ASSIGN_OR_RETURN(const v1::Receipt receipt, records.Submit({event}));
@@ -471,6 +513,17 @@ node::Response Node::Answer(const node::Request& request) {
     }
     case node::Request::kProvide:
       return impl_->Provide(request.provide());
+    case node::Request::kDisclose:
+      return impl_->Disclose(request.disclose());
+    case node::Request::kListMatters: {
+      if (impl_->disclosing == nullptr) return Answered(Unsupported("this node does not disclose"));
+      const std::uint32_t duty = request.list_matters();
+      if (duty < 1 || duty > 3) return Answered(Invalid("list_matters: no such duty"));
+      auto lines = impl_->disclosing->ListJson(static_cast<Duty>(duty));
+      if (!lines.ok()) return Answered(lines.status());
+      response.set_json(std::move(*lines));
+      return response;
+    }
     case node::Request::kReadProvisions: {
       if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
       auto answer = impl_->reading->ReadProvisions(request.read_provisions().request(), request.read_provisions().signature());

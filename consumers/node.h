@@ -4,6 +4,7 @@
 //   sequencer   admits submissions            projector   keeps the record file
 //   records     answers readings, each of which is an event before its answer leaves (needs projector)
 //   provider    answers agencies likewise, and puts the answers on their topics (needs projector)
+//   disclosure  開示, 訂正, 利用停止: an order is an event before its letter leaves (needs projector)
 #pragma once
 
 #include <functional>
@@ -18,7 +19,7 @@
 namespace daicho {
 
 struct NodeOptions {
-  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention"};
+  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention", "disclosure"};
   bool listen = false;  // serve the sockets
   // Of the notary: HTTP address and the certificate of its TLS; empty: none.
   std::string http, certificate_file, key_file;

@@ -20,7 +20,7 @@ using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free
 using SerialPtr = std::unique_ptr<BIGNUM, Deleter<BN_free>>;
 using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free>>;
 
-X509Ptr SelfSigned(const std::string& name, EVP_PKEY* key, int days, TimeMicros now) {
+X509Ptr SelfSigned(const std::string& name, const char* usage, EVP_PKEY* key, int days, TimeMicros now) {
   X509Ptr out(X509_new());
   const SerialPtr serial(BN_new());
   CHECK(X509_set_version(out.get(), X509_VERSION_3) == 1 &&
@@ -37,7 +37,7 @@ X509Ptr SelfSigned(const std::string& name, EVP_PKEY* key, int days, TimeMicros 
   X509V3_set_ctx_nodb(&context);
   X509V3_set_ctx(&context, out.get(), out.get(), nullptr, nullptr, 0);
   for (const auto& [extension, value] : {std::pair{NID_basic_constraints, "critical,CA:FALSE"},
-                                         std::pair{NID_key_usage, "critical,keyAgreement"},
+                                         std::pair{NID_key_usage, usage},
                                          std::pair{NID_subject_key_identifier, "hash"}}) {
     const ExtensionPtr added(X509V3_EXT_conf_nid(nullptr, &context, extension, value));
     CHECK(added != nullptr && X509_add_ext(out.get(), added.get(), -1) == 1);
@@ -54,18 +54,26 @@ std::string Pem(const std::function<int(BIO*)>& write) {
   return {bytes, static_cast<std::size_t>(size)};
 }
 
-}  // namespace
-
-CertifiedKey MakeCertifiedKey(const std::string& name, int days, TimeMicros now) {
+CertifiedKey Make(const std::string& name, const char* usage, int days, TimeMicros now) {
   const PkeyPtr key(EVP_EC_gen("P-256"));
   CHECK(key != nullptr);
-  const X509Ptr certificate = SelfSigned(name, key.get(), days, now);
+  const X509Ptr certificate = SelfSigned(name, usage, key.get(), days, now);
   CertifiedKey out;
   out.private_key = Pem([&](BIO* bio) {
     return PEM_write_bio_PKCS8PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   });
   out.certificate = Pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); });
   return out;
+}
+
+}  // namespace
+
+CertifiedKey MakeCertifiedKey(const std::string& name, int days, TimeMicros now) {
+  return Make(name, "critical,keyAgreement", days, now);
+}
+
+CertifiedKey MakeSealKey(const std::string& name, int days, TimeMicros now) {
+  return Make(name, "critical,digitalSignature,nonRepudiation", days, now);
 }
 
 }  // namespace daicho

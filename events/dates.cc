@@ -1,5 +1,6 @@
 #include "events/dates.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -283,6 +284,27 @@ Result<Date> ParseEraDate(std::string_view text, const Era& era) {
 }
 
 }  // namespace
+
+std::string FormatEraDate(Date date) {
+  return FormatEraDate(LenientDate{date.year, date.month, date.day});
+}
+
+std::string FormatEraDate(LenientDate date) {
+  if (date.year == 0) return "年月日不詳";
+  // The days that it may be; days that no calendar has compare as they are written.
+  const Date first{date.year, std::max<std::uint8_t>(date.month, 1), std::max<std::uint8_t>(date.day, 1)};
+  const Date last{date.year, date.month == 0 ? std::uint8_t{12} : date.month, date.day == 0 ? std::uint8_t{31} : date.day};
+  std::string out = std::to_string(date.year) + "年";
+  for (const Era& era : kEras) {
+    if (first < era.first || last > era.last) continue;
+    const int began = era.letter == 'M' ? kMeijiFirstYear : era.first.year;
+    const int year = date.year - began + 1;
+    out = std::string(era.name) + (year == 1 ? "元" : std::to_string(year)) + "年";
+  }
+  if (date.month == 0) return out + "（月日不詳）";
+  out += std::to_string(date.month) + "月";
+  return date.day == 0 ? out + "（日不詳）" : out + std::to_string(date.day) + "日";
+}
 
 Result<Date> ParsePersonDate(std::string_view input) {
   if (input.size() > kInputBytesMax) return Invalid("日付として読めません");

@@ -64,6 +64,12 @@ std::optional<LenientDate> ParseLenientDate(std::string_view text);
 // True if the date, whatever its unknown parts are, can only lie after `day`.
 bool IsAfter(LenientDate date, Date day);
 
+// As official letters write it: "令和8年11月26日", "令和元年5月1日"; before 明治6年 without an era.
+std::string FormatEraDate(Date date);
+// "昭和25年2月（日不詳）", "昭和25年（月日不詳）", "年月日不詳", "明治44年2月29日"; without an era where the known part leaves
+// two open ("1989年（月日不詳）").
+std::string FormatEraDate(LenientDate date);
+
 // What a person types: "2026-11-23", "2026/11/23", "2026年11月23日", "20261123", 令和8年11月23日,
 // 令和元年5月1日, "R8.11.23"; full-width digits and spaces are taken as such. A date outside its
 // era (平成31年5月1日, 昭和64年1月8日) is refused; so is an era date before 明治6年, whose months

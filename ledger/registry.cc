@@ -490,32 +490,53 @@ Status Registry::CompleteErasure(const std::string& payload, Position at) {
   return {};
 }
 
+Result<std::string> Registry::CheckConsent(v1::EventKind kind, const Digest& digest,
+                                           const v1::Consent& consent) const {
+  ASSIGN_OR_RETURN(const auto statement, ParsePayload<v1::ConsentStatement>(consent.statement()));
+  if (statement.version() != 1) return Unsupported("consents.version: unknown");
+  if (statement.ledger() != ledger_.ledger() || statement.kind() != kind || statement.digest() != View(digest)) {
+    return Invalid("consents.digest: to something else");
+  }
+  const auto found = FindOperator(statement.operator_id());
+  if (!found.ok()) return Invalid("consents.operator_id: not registered");
+  if (!found->permissions.contains(v1::PERMISSION_CONSENT)) return Invalid("consents.operator_id: may not consent");
+  // No clock here: the day is the one that the operator signed.
+  if (!found->valid_until.empty() &&
+      FormatDate(JapanDate(TimeMicros(statement.signed_at()))) > found->valid_until) {
+    return Invalid("consents.operator_id: valid no longer");
+  }
+  if (consent.key_id() != KeyIdOf(v1::KEY_USE_OPERATOR, statement.operator_id(), std::string(View(found->key.bytes()))) ||
+      !found->key.Verify(std::string(kConsentTag) + consent.statement(), consent.signature()).ok()) {
+    return Invalid("consents.signature: not of the operator's key");
+  }
+  return statement.operator_id();
+}
+
+std::string Registry::PersonOf(const std::string& operator_id) const {
+  const auto found = operators_.find(operator_id);
+  if (found == operators_.end() || found->second.verification_id().empty()) return operator_id;
+  return found->second.verification_id();
+}
+
 Status Registry::CheckConsents(v1::EventKind kind, const Digest& digest,
                                const google::protobuf::RepeatedPtrField<v1::Consent>& consents) const {
   std::set<std::string> operators, persons;
   for (const v1::Consent& consent : consents) {
-    ASSIGN_OR_RETURN(const auto statement, ParsePayload<v1::ConsentStatement>(consent.statement()));
-    if (statement.version() != 1) return Unsupported("consents.version: unknown");
-    if (statement.ledger() != ledger_.ledger() || statement.kind() != kind || statement.digest() != View(digest)) {
-      return Invalid("consents.digest: to something else");
-    }
-    const auto found = FindOperator(statement.operator_id());
-    if (!found.ok()) return Invalid("consents.operator_id: not registered");
-    if (!found->permissions.contains(v1::PERMISSION_CONSENT)) return Invalid("consents.operator_id: may not consent");
-    // No clock here: the day is the one that the operator signed.
-    if (!found->valid_until.empty() &&
-        FormatDate(JapanDate(TimeMicros(statement.signed_at()))) > found->valid_until) {
-      return Invalid("consents.operator_id: valid no longer");
-    }
-    if (consent.key_id() != KeyIdOf(v1::KEY_USE_OPERATOR, statement.operator_id(), std::string(View(found->key.bytes()))) ||
-        !found->key.Verify(std::string(kConsentTag) + consent.statement(), consent.signature()).ok()) {
-      return Invalid("consents.signature: not of the operator's key");
-    }
-    operators.insert(statement.operator_id());
-    persons.insert(found->verification_id.empty() ? statement.operator_id() : found->verification_id);
+    ASSIGN_OR_RETURN(std::string id, CheckConsent(kind, digest, consent));
+    persons.insert(PersonOf(id));
+    operators.insert(std::move(id));
   }
   if (static_cast<int>(std::min(operators.size(), persons.size())) < kConsentsMin) {
     return Invalid("consents: of two operators, two persons");
+  }
+  return {};
+}
+
+Status Registry::CheckConfirmation(v1::EventKind kind, const Digest& digest, const v1::Consent& consent,
+                                   const std::string& decided_by) const {
+  ASSIGN_OR_RETURN(const std::string id, CheckConsent(kind, digest, consent));
+  if (id == decided_by || PersonOf(id) == PersonOf(decided_by)) {
+    return Invalid("confirmed_by: of another operator, another person than who decided");
   }
   return {};
 }

@@ -86,6 +86,11 @@ class Registry {
   // Holders that ever had a key of that use.
   std::vector<std::string> Holders(v1::KeyUse use) const;
 
+  // Whether `consent` is one, by an operator of another person than `decided_by`, to what has that digest. Errors:
+  // kInvalid with the field and the rule, kUnsupported.
+  Status CheckConfirmation(v1::EventKind kind, const Digest& digest, const v1::Consent& consent,
+                           const std::string& decided_by) const;
+
   // 4 bytes, by which signatures and key changes name the key.
   std::string KeyIdOf(v1::KeyUse use, const std::string& holder, const std::string& key) const;
 
@@ -120,6 +125,10 @@ class Registry {
   void TakeErasure(const std::string& run, Position at);
   Status CompleteErasure(const std::string& payload, Position at);
 
+  // The operator who may consent and did, to what has that digest.
+  Result<std::string> CheckConsent(v1::EventKind kind, const Digest& digest, const v1::Consent& consent) const;
+  // 照合ID of the operator's person, or the operator alone.
+  std::string PersonOf(const std::string& operator_id) const;
   // Two operators, of two persons, who may consent and did, to what has that digest.
   Status CheckConsents(v1::EventKind kind, const Digest& digest,
                        const google::protobuf::RepeatedPtrField<v1::Consent>& consents) const;

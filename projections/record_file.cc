@@ -56,7 +56,8 @@ const std::vector<std::string>& RecordFile::Families() {
                                                     "search_addresses", "search_parts",
                                                     "provision_events", "provision_references", "provision_asked",
                                                     "provision_deliveries", "provision_receipts", "provision_given",
-                                                    "provision_standing", "provision_suspensions"};
+                                                    "provision_standing", "provision_suspensions",
+                                                    "matters"};
   return families;
 }
 

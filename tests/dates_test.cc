@@ -146,5 +146,27 @@ TEST(PersonDate, RefusesWhatIsNoDate) {
   EXPECT_EQ(Typed(std::string(1000, ' ')), "日付として読めません");
 }
 
+TEST(Date, IsWrittenInItsEra) {
+  for (const auto& [date, text] : {std::pair{"2026-11-26", "令和8年11月26日"}, {"2019-05-01", "令和元年5月1日"},
+                                   {"2019-04-30", "平成31年4月30日"}, {"1989-01-08", "平成元年1月8日"},
+                                   {"1989-01-07", "昭和64年1月7日"}, {"1926-12-25", "昭和元年12月25日"},
+                                   {"1926-12-24", "大正15年12月24日"}, {"1912-07-30", "大正元年7月30日"},
+                                   {"1912-07-29", "明治45年7月29日"}, {"1873-01-01", "明治6年1月1日"},
+                                   {"1872-12-31", "1872年12月31日"}, {"1950-02-??", "昭和25年2月（日不詳）"},
+                                   {"1950-??-??", "昭和25年（月日不詳）"}, {"1989-??-??", "1989年（月日不詳）"},
+                                   {"1989-01-??", "1989年1月（日不詳）"}, {"1989-02-??", "平成元年2月（日不詳）"},
+                                   {"????-??-??", "年月日不詳"}, {"1911-02-29", "明治44年2月29日"}}) {
+    const auto lenient = ParseLenientDate(date);
+    ASSERT_TRUE(lenient) << date;
+    EXPECT_EQ(FormatEraDate(*lenient), text);
+    if (const auto exact = ParseDate(date)) {
+      EXPECT_EQ(FormatEraDate(*exact), text);
+      if (exact->year > 1872) {
+        EXPECT_EQ(*ParsePersonDate(text), *exact);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace daicho

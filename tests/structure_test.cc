@@ -46,6 +46,8 @@ const std::vector<Door>& Doors() {
       {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc", "ledger/store_check.cc", "ledger/store_encryption.cc"}, true},
       {"PKCS#11", std::regex(R"(<p11-kit/)"), {"ledger/pkcs11.cc"}, true},
       {"librdkafka", std::regex(R"(<librdkafka/)"), {"ledger/kafka_log.cc"}, true},
+      {"HarfBuzz", std::regex(R"(<hb[.-])"), {"consumers/letter_type.cc"}, true},
+      {"cairo", std::regex(R"(<cairo)"), {"consumers/letter.cc"}, true},
       // One file pays for its templates and stops its exceptions. asio::ssl is TLS alone: what Daichō itself
       // signs, hashes and seals stays within events/crypto.
       {"Boost", std::regex(R"(<boost/)"), {"consumers/http.cc"}, true},
