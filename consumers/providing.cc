@@ -5,7 +5,6 @@
 #include <charconv>
 #include <condition_variable>
 #include <deque>
-#include <fstream>
 #include <future>
 #include <list>
 #include <map>
@@ -14,6 +13,7 @@
 #include <set>
 #include <thread>
 
+#include "consumers/cms_file.h"
 #include "consumers/provision_answer.h"
 #include "consumers/reading.h"
 #include "consumers/strict_json.h"
@@ -33,6 +33,7 @@ constexpr milliseconds kVisibleWait{60'000};
 constexpr milliseconds kPollWait{100};
 constexpr std::size_t kPollRecords = 1'000;
 constexpr std::size_t kPublishRecords = 256;
+constexpr milliseconds kPublishGather{100};  // so that many answers are one append
 constexpr std::size_t kPageEvents = 1'000;
 
 const std::vector<std::string> kFamilies = {"answers", "cursors"};
@@ -113,45 +114,6 @@ void Tally(const v1::Provision& provision, ProvisionOutcome& out) {
   out.multiple += provision.multiple_count();
   out.refused += provision.refused_count();
 }
-
-// The answers as one file: encrypted as they come, under its name when all of them may leave.
-class AnswerFile {
- public:
-  static Result<std::unique_ptr<AnswerFile>> Begin(const std::string& path, const CmsRecipient& recipient) {
-    if (FileExists(path)) return Conflict("out: " + path + " は既にあります");
-    auto out = std::unique_ptr<AnswerFile>(new AnswerFile(path));
-    out->file_ = std::ofstream(out->part_, std::ios::binary | std::ios::trunc);
-    if (!out->file_) return Unavailable("out: " + out->part_ + " に書けません");
-    out->stream_.emplace(recipient, [raw = out.get()](std::string_view bytes) -> Status {
-      raw->digest_.Update(bytes);
-      raw->file_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-      return raw->file_ ? Status() : Unavailable("out: 書き込めません");
-    });
-    return out;
-  }
-  ~AnswerFile() {
-    if (!done_) (void)RemoveFile(part_);
-  }
-  Status Write(std::string_view piece) { return stream_->Write(piece); }
-  // SHA-256 of the file. It is durable then, under its name.
-  Result<Digest> Finish() {
-    RETURN_IF_ERROR(stream_->Finish());
-    file_.close();
-    if (!file_) return Unavailable("out: 書き込めません");
-    RETURN_IF_ERROR(MoveFileDurably(part_, path_));
-    done_ = true;
-    return digest_.Final();
-  }
-
- private:
-  explicit AnswerFile(const std::string& path) : path_(path), part_(path + ".part") {}
-
-  std::string path_, part_;
-  std::ofstream file_;
-  std::optional<CmsStream> stream_;
-  Sha256 digest_;
-  bool done_ = false;
-};
 
 }  // namespace
 
@@ -355,6 +317,7 @@ struct Providing::Impl {
       {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return stopping || (settled && !publications.empty()); });
+        changed.wait_for(lock, kPublishGather, [&] { return stopping || publications.size() >= kPublishRecords; });
         if (stopping) return;
       }
       const std::lock_guard publishing_now(publishing_mutex);
@@ -600,7 +563,9 @@ struct Providing::Impl {
     if (key.ok()) p.set_request_key_id(key->key_id);
     if (!key.ok() || !VerifiesRequest(key->key, digest, asked.signature)) {
       refuse(v1::REFUSAL_REASON_SIGNATURE, "signature: 利用機関の署名を検証できません");
-    } else if (first && (first->provision.request_digest() != digest)) {
+    } else if (header.ends && !(first && first->provision.mode() == v1::PROVISION_MODE_STANDING)) {
+      refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号の継続の照会はありません");
+    } else if (!header.ends && first && first->provision.request_digest() != digest) {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号は別の照会に使われています");
     } else if (auto refusal = CheckOperator(registry, asked.operator_act, digest, header.mode, now)) {
       refuse(refusal->reason, std::move(refusal->message));
@@ -630,9 +595,7 @@ struct Providing::Impl {
     out.errors = std::move(judged.errors);
     // Nobody but the agency itself is answered: without its signature there is nothing to deliver.
     std::optional<CmsRecipient> recipient;
-    if (out.refusal != v1::REFUSAL_REASON_SIGNATURE && out.refusal != v1::REFUSAL_REASON_REFERENCE) {
-      recipient = RecipientOf(registry, judged.provision.agency());
-    }
+    if (out.refusal != v1::REFUSAL_REASON_SIGNATURE) recipient = RecipientOf(registry, judged.provision.agency());
     Item item = MakeItem(std::move(judged.provision), {}, recipient, out.message);
     out.cms = item.cms;
     ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
@@ -658,9 +621,13 @@ struct Providing::Impl {
     if (end == Position(0)) return Unavailable("the ledger holds nothing yet");
     const Position at(end.value() - 1);
     const ProvisionRegister provided(projector->store());
-    ASSIGN_OR_RETURN(const auto first, provided.First(header.agency, header.reference, at));
+    ASSIGN_OR_RETURN(auto first, provided.First(header.agency, header.reference, at));
     ASSIGN_OR_RETURN(Judged judged, Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
     const v1::RefusalReason refusal = judged.decision.refusal;
+    // The end of a standing request is an event under the reference of its beginning.
+    if (header.ends && first) {
+      ASSIGN_OR_RETURN(first, EndOf(provided, header, View(digest), at));
+    }
     const bool same = first && first->provision.request_digest() == View(digest);
     const bool rightful = refusal != v1::REFUSAL_REASON_SIGNATURE && refusal != v1::REFUSAL_REASON_UNKNOWN_AGENCY;
     if (same && rightful) return GoOn(asked, std::move(reader), *first, registry, claimed);
@@ -675,6 +642,18 @@ struct Providing::Impl {
       return Refusal(std::move(judged), registry, claimed);
     }
     return Answer(asked, std::move(reader), std::move(judged), registry, {}, claimed);
+  }
+
+  // The event that these very bytes ended the standing request by.
+  static Result<std::optional<ProvisionRegister::Event>> EndOf(const ProvisionRegister& provided,
+                                                               const RequestHeader& header, std::string_view digest,
+                                                               Position at) {
+    ASSIGN_OR_RETURN(auto events, provided.EventsOf(header.agency, header.reference, at));
+    for (ProvisionRegister::Event& event : events) {
+      const v1::Provision& p = event.provision;
+      if (p.request_digest() == digest && p.refusal() == v1::REFUSAL_REASON_UNSPECIFIED) return std::optional(std::move(event));
+    }
+    return std::optional<ProvisionRegister::Event>();
   }
 
   static ProvisionOutcome RefusedBefore(const ProvisionRegister::Event& event) {
@@ -766,9 +745,9 @@ struct Providing::Impl {
       claimed.active.day = common.judged_on();
       claimed.active.conditions = had.empty() ? conditions : 0;
     }
-    std::unique_ptr<AnswerFile> file;
+    std::unique_ptr<CmsFile> file;
     if (!asked.out.empty()) {
-      ASSIGN_OR_RETURN(file, AnswerFile::Begin(asked.out, *recipient));
+      ASSIGN_OR_RETURN(file, CmsFile::Create(asked.out, *recipient));
       v1::Provision whole = common;
       whole.set_result_count(conditions);
       RETURN_IF_ERROR(file->Write(MessageContent(options.ledger, whole, "", Salt{}, "", "")));
@@ -849,11 +828,13 @@ struct Providing::Impl {
     if (stored->size() != 8) return Corrupt("stored cursor has the wrong size");
     return Cursor(ReadU64(*stored));
   }
-  Status PutCursor(const std::string& topic, Cursor cursor, StoreBatch batch = {}) {
+  Status PutCursor(const std::string& topic, Cursor cursor) {
+    StoreBatch batch;
     std::string bytes;
     AppendU64(bytes, cursor.value());
     batch.Put(kCursors, topic, bytes);
-    return store->Write(batch, true);
+    // Not synced: what is read again is found to be answered.
+    return store->Write(batch, false);
   }
 
   // Polls `topics_wanted`, which may grow, and hands each record over; a topic's place is kept behind it.

@@ -64,12 +64,11 @@ struct Publishing::Impl {
     while (!stop.stop_requested()) {
       const bool fresh = notary->WaitFor(next, kLook);
       const std::shared_ptr<Cosigning> current = FollowPolicy();
+      const std::string note = fresh ? notary->checkpoint() : "";
+      // Waited for is only what is newer, with witnesses or without.
+      if (const auto head = ParseTreeHead(note); head.ok()) next = head->size + 1;
       if (current == nullptr) continue;
-      if (fresh) {
-        const std::string note = notary->checkpoint();
-        current->Offer(note);
-        if (const auto head = ParseTreeHead(note); head.ok()) next = head->size + 1;
-      }
+      if (fresh) current->Offer(note);
       TakeFromTopic(*current);
     }
   }

@@ -27,6 +27,7 @@ struct Submitter::Impl {
   Key256 sequencer{};
   bool welcomed = false;
   bool anchored = false;  // some receipt has verified: from there on each must
+  bool settled = false;   // what `pending` holds was admitted: it is there for its state alone
   std::unique_ptr<LogReader> receipts;
 
   std::string Path(const char* name) const { return options.dir + "/" + name; }
@@ -39,6 +40,12 @@ struct Submitter::Impl {
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       return Unavailable("another process submits for issuer " + options.issuer);
     }
+    auto pending = ReadFile(Path("pending"));
+    if (pending.ok()) {
+      ASSIGN_OR_RETURN(const Pending left, DecodePending(*pending));
+      return Decode(left.state);
+    }
+    if (pending.status().code() != Code::kNotFound) return pending.status();
     auto state = ReadFile(Path("state"));
     if (state.ok()) return Decode(*state);
     if (state.status().code() != Code::kNotFound) return state.status();
@@ -178,19 +185,20 @@ struct Submitter::Impl {
   }
 
   struct Pending {
+    std::string state;  // that it was built on
     std::string tag;
     MerkleEdge after;  // the tree that the receipt will confirm
     std::string submission;
   };
 
-  // tag length(8) ‖ tag ‖ edge length(8) ‖ edge ‖ submission
+  // state length(8) ‖ state ‖ tag length(8) ‖ tag ‖ edge length(8) ‖ edge ‖ submission
   static std::string EncodePending(const Pending& pending) {
-    const std::string edge = pending.after.Encode();
     std::string out;
-    AppendU64(out, pending.tag.size());
-    out += pending.tag;
-    AppendU64(out, edge.size());
-    return out + edge + pending.submission;
+    for (const std::string& part : {pending.state, pending.tag, pending.after.Encode()}) {
+      AppendU64(out, part.size());
+      out += part;
+    }
+    return out + pending.submission;
   }
 
   static Result<Pending> DecodePending(std::string_view bytes) {
@@ -201,6 +209,7 @@ struct Submitter::Impl {
       return out;
     };
     Pending out;
+    ASSIGN_OR_RETURN(out.state, take());
     ASSIGN_OR_RETURN(out.tag, take());
     ASSIGN_OR_RETURN(const std::string_view edge, take());
     ASSIGN_OR_RETURN(out.after, MerkleEdge::Decode(edge));
@@ -210,7 +219,7 @@ struct Submitter::Impl {
 
   Result<Pending> Build(const std::vector<DraftEvent>& events, const std::string& tag) const {
     v1::SubmissionBody body;
-    Pending out{tag, tree, {}};
+    Pending out{Encode(), tag, tree, {}};
     for (const DraftEvent& event : events) {
       *body.add_drafts() = MakeDraft(event, options.issuer, Sequence(out.after.size() + 1));
       out.after.Append(LeafHash(body.drafts().rbegin()->header()));
@@ -244,14 +253,25 @@ struct Submitter::Impl {
                      }));
     if (receipt.outcome() != v1::OUTCOME_REJECTED) tree = std::move(pending.after);
     if (options.on_receipt) RETURN_IF_ERROR(options.on_receipt(pending.tag, receipt));
-    RETURN_IF_ERROR(Save());
-    RETURN_IF_ERROR(RemoveFile(Path("pending")));
+    settled = true;
+    // A head that is void is never sent again.
+    if (receipt.outcome() == v1::OUTCOME_REJECTED) RETURN_IF_ERROR(PutDown());
     return receipt;
+  }
+
+  // The state by itself in place of the settled submission.
+  Status PutDown() {
+    if (!settled) return {};
+    RETURN_IF_ERROR(Save());
+    return RemoveFile(Path("pending"));
   }
 };
 
 Submitter::Submitter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Submitter::~Submitter() = default;
+Submitter::~Submitter() {
+  // A failure costs that the last submission is sent once more.
+  if (impl_->lock.get() >= 0) (void)impl_->PutDown();
+}
 
 Result<std::unique_ptr<Submitter>> Submitter::Open(SubmitterOptions options) {
   auto impl = std::make_unique<Impl>();
@@ -261,7 +281,7 @@ Result<std::unique_ptr<Submitter>> Submitter::Open(SubmitterOptions options) {
 }
 
 Result<std::optional<v1::Receipt>> Submitter::SettlePending() {
-  if (!FileExists(impl_->Path("pending"))) return std::optional<v1::Receipt>();
+  if (impl_->settled || !FileExists(impl_->Path("pending"))) return std::optional<v1::Receipt>();
   RETURN_IF_ERROR(impl_->AwaitWelcome());
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(impl_->Path("pending")));
   ASSIGN_OR_RETURN(auto pending, Impl::DecodePending(bytes));
@@ -278,6 +298,7 @@ Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events, con
     ASSIGN_OR_RETURN(auto pending, impl_->Build(events, tag));
     // On disk before it leaves: a crash must not make the issuer sign a second history.
     RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), Impl::EncodePending(pending)));
+    impl_->settled = false;
     ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(pending)));
     // Once per change of keys that the receipts have told of on the way.
     const bool changed = impl_->intake != sealed_to || impl_->options.key.public_key() != signed_by;

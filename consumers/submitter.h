@@ -4,12 +4,13 @@
 // State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
 //   state       place in the receipt topic, the ledger's name and public keys, edge of the issuer's tree
 //               as last admitted
+//   pending     the newest submission, whole, behind the state that it was built on; it stands for `state` while it is
+//               there. What a crash leaves is sent again, which changes nothing where it was admitted
+//   lock        held by the one process that submits
+//
 // Keys change on the way: a verified welcome in the receipt topic names those in force from there on, and they are
 // taken over. A submission refused only because it was built with the keys before is built anew from the last
 // admitted tree and sent again: its head is void by the receipt that refused it.
-//
-//   pending     the submission on its way, whole; removed when its receipt is there
-//   lock        held by the one process that submits
 // One thread at a time.
 #pragma once
 
@@ -49,8 +50,7 @@ struct SubmitterOptions {
   // With a pin, and without a state of its own: the issuer's tree as the ledger has it.
   MerkleEdge tree = {};
   std::chrono::milliseconds receipt_wait{60'000};
-  // Called with the tag given to Submit before the submission counts as settled; after a crash it may be
-  // called again for the same receipt. May be empty.
+  // Called with the tag given to Submit before Submit returns; after a crash again for the last receipt. May be empty.
   std::function<Status(const std::string& tag, const v1::Receipt&)> on_receipt;
 };
 

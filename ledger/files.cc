@@ -64,16 +64,6 @@ Status WriteFileDurably(const std::string& path, std::string_view content, unsig
   return file.Commit();
 }
 
-Status MoveFileDurably(const std::string& from, const std::string& to) {
-  {
-    const Descriptor file(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file.get() < 0) return ErrnoStatus("opening " + from);
-    if (::fdatasync(file.get()) != 0) return ErrnoStatus("syncing " + from);
-  }
-  if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus("renaming " + from);
-  return SyncDirectory(std::filesystem::absolute(to).parent_path().string());
-}
-
 Status RemoveFile(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus("removing " + path);
   return {};

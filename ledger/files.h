@@ -16,8 +16,6 @@ bool FileExists(const std::string& path);
 Result<std::string> ReadFile(const std::string& path);
 // Writes beside, syncs, renames over, syncs the directory. `mode` as in open(2).
 Status WriteFileDurably(const std::string& path, std::string_view content, unsigned mode = 0600);
-// Puts a file that was written by other means under its name: syncs it, renames over, syncs the directory.
-Status MoveFileDurably(const std::string& from, const std::string& to);
 Status RemoveFile(const std::string& path);
 // Overwrites the content, syncs, unlinks, syncs the directory; nothing when there is no file. What a disk
 // keeps beneath the file system is beyond it: that is why what matters is wrapped under a key.

@@ -187,7 +187,8 @@ class LocalLog::Writer : public LogWriter {
 Status LocalLog::Core::Open(const std::string& dir) {
   ASSIGN_OR_RETURN(store_, Store::Open({.path = dir,
                                         .families = {kLogFamily},
-                                        .write_buffer_bytes = kLogWriteBufferBytes}));
+                                        .write_buffer_bytes = kLogWriteBufferBytes,
+                                        .many_families = true}));  // a family a topic
   RETURN_IF_ERROR(CheckFormat());
   return LoadTopics();
 }

@@ -34,6 +34,7 @@ constexpr int kOpenFilesMax = 512;
 constexpr int kBackgroundJobsMax = 2;
 constexpr std::uint64_t kWalBytesMax = 256u << 20;
 constexpr std::size_t kBlockBytes = 16u << 10;
+constexpr std::size_t kSmallArenaBlockBytes = 64u << 10;
 constexpr std::uint32_t kDeleted = ~std::uint32_t{0};
 
 Status FromRocks(const rocksdb::Status& s) {
@@ -110,9 +111,13 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(const StoreOptions& options) {
 
   rocksdb::ColumnFamilyOptions family;
   family.write_buffer_size = options.write_buffer_bytes;
-  // Most look-ups of the sequencer are for residents not there yet: spare them the way down the skip list.
-  family.memtable_prefix_bloom_size_ratio = 0.1;
-  family.memtable_whole_key_filtering = true;
+  if (options.many_families) {
+    family.arena_block_size = kSmallArenaBlockBytes;
+  } else {
+    // Most look-ups of the sequencer are for residents not there yet: spare them the way down the skip list.
+    family.memtable_prefix_bloom_size_ratio = 0.1;
+    family.memtable_whole_key_filtering = true;
+  }
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   const auto compressions = rocksdb::GetSupportedCompressions();
   const bool lz4 = std::ranges::find(compressions, rocksdb::kLZ4Compression) != compressions.end();

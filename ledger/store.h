@@ -26,6 +26,9 @@ struct StoreOptions {
   std::size_t write_buffer_bytes = 32u << 20;   // per family
   std::size_t write_buffers_total_bytes = 192u << 20;
   std::size_t block_cache_bytes = 128u << 20;
+  // Hundreds of families, most of them nearly empty: each takes memory in small pieces and keeps no filter in front of
+  // what is not on disk yet, or together they would fill write_buffers_total_bytes by being there.
+  bool many_families = false;
   bool read_only = false;
   std::optional<Key256> file_key = {};     // every file is AES-256-CTR under it
 };

@@ -228,7 +228,7 @@ def main():
     place = agency.home / "example.offset"
     offset = int(place.read_text()) if place.exists() else 0
     topic = TopicPartition(f"{prefix}.provision.{agency.name}", 0, offset)
-    consumer = Consumer({**settings, "group.id": agency.name, "enable.auto.commit": False,
+    consumer = Consumer({**settings, "group.id": f"agency-{agency.name}", "enable.auto.commit": False,
                          "isolation.level": "read_committed", "enable.partition.eof": True})
     consumer.assign([topic])
     producer = Producer({**settings, "acks": "all", "enable.idempotence": True})
@@ -253,9 +253,12 @@ def main():
             print(f"# {header['reference']} {header['chunk'] + 1}/{header['chunk_count']}, position {position}: proven")
             print(lines, end="", flush=True)
         # A receipt that a crash makes us send twice is one to the prefecture.
+        sent = []
         producer.produce(f"{prefix}.reply.{agency.name}", key=str(position).encode(),
-                         value=agency.receipt(ledger, position, header, cms, received_at))
-        check(producer.flush(30) == 0, "the receipt could not be sent")
+                         value=agency.receipt(ledger, position, header, cms, received_at),
+                         on_delivery=lambda error, _: sent.append(error))
+        producer.flush(30)
+        check(sent == [None], f"the receipt could not be sent: {sent}")
         replace(place, str(message.offset() + 1))
 
 

@@ -256,6 +256,8 @@ def main(arguments=None):
     parser.add_argument("--log", choices=["local", "kafka", "both"], default="both")
     parser.add_argument("--kills", type=int, default=200, help="per log")
     parser.add_argument("--role", choices=list(VICTIMS), default="both")
+    parser.add_argument("--load", choices=["notices", "provision"], default="notices",
+                        help="what goes on meanwhile: municipalities send, or agencies ask")
     parser.add_argument("--seed", default=os.environ.get("DAICHO_SEED") or str(random.randrange(10**9)))
     options = parser.parse_args(arguments)
     failed = False
@@ -263,7 +265,12 @@ def main(arguments=None):
         with contextlib.ExitStack() as stack:
             directory = stack.enter_context(temporary_directory())
             try:
-                chaos(log, options.kills, options.role, options.seed, directory)
+                if options.load == "provision":
+                    from provide_chaos import chaos_of_provision  # which builds on this module
+
+                    chaos_of_provision(log, options.kills, options.seed, directory)
+                else:
+                    chaos(log, options.kills, options.role, options.seed, directory)
             except Exception as failure:
                 failed = True
                 if not isinstance(failure, Failed):

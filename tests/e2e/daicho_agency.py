@@ -4,13 +4,19 @@ and opens its answers with the openssl command."""
 import base64
 import hashlib
 import json
+import os
 import pathlib
+import struct
 import subprocess
+import tempfile
+import time
 
-from daicho_node import Failed, daicho
+from daicho_node import Failed, daicho, encode
 
 ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 REQUEST_TAG = b"daicho/request/1\n"
+PROVIDE_TAG = b"daicho/provide/1\n"
+UNAVAILABLE = 10  # events/result.h
 
 
 def openssl(*arguments, stdin=b""):
@@ -31,21 +37,31 @@ def residents_of(node, notices, count):
     raise Failed(f"fewer than {count} residents")
 
 
+def sign(key_file, message):
+    """Ed25519, by a key as Daichō keeps it."""
+    with tempfile.TemporaryDirectory() as directory:
+        key, text = pathlib.Path(directory) / "key.der", pathlib.Path(directory) / "text"
+        key.write_bytes(ED25519_PKCS8 + bytes.fromhex(key_file.read_text()))
+        text.write_bytes(message)
+        return openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey", key, "-in", text)
+
+
+class Unavailable(Exception):
+    """To be asked again."""
+
+
 class Agency:
     def __init__(self, node, name, recipient, *arguments):
         self.node, self.name = node, name
         self.home = pathlib.Path(node.directory) / name
-        made = json.loads(daicho("agency", "init", "--json", "--home", self.home, "--agency", name).out)
+        made = json.loads(daicho("agency", "init", "--json", "--home", self.home, "--agency", name, "--ledger",
+                                 node.home / "ledger.pub.json").out)
         daicho("agency", "add", "--home", node.home, "--agency", name, "--name", name, "--recipient", recipient,
                "--certificate", made["certificate"], "--public-key", made["public_key"], *arguments)
         self.requests = 0
 
     def sign(self, message):
-        seed = bytes.fromhex((self.home / "keys/signing.key").read_text())
-        key, text = self.home / "signing.der", self.home / "to-sign"
-        key.write_bytes(ED25519_PKCS8 + seed)
-        text.write_bytes(message)
-        return openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey", key, "-in", text)
+        return sign(self.home / "keys/signing.key", message)
 
     def write(self, basis, duty, lines, mode="batch", reference=None, **more):
         """A signed request; the path of it."""
@@ -64,6 +80,33 @@ class Agency:
         said = daicho("provide", "--json", "--home", self.node.home, "--request", request, "--operator", operator,
                       *arguments, status=status)
         return json.loads(said.out) if said.out else said.err
+
+    def ask_node(self, request, out=None):
+        """Like `daicho provide`, but of the running node only: what it says, and the answer to one condition. Raises
+        OSError or Unavailable when it cannot be said whether it was answered."""
+        digest = hashlib.sha256(request.read_bytes()).digest()
+        act = digest + struct.pack(">Q", time.time_ns() // 1000) + os.urandom(16)
+        signature = sign(self.node.home / "operators/op1.key", PROVIDE_TAG + act)
+        provide = encode(2, str(request).encode()) + encode(3, bytes.fromhex(request.with_suffix(".ndjson.sig").read_text()))
+        provide += encode(4, encode(1, b"op1") + encode(3, act) + encode(5, signature))
+        provide += encode(5, str(out or "").encode())
+        with self.node.connect() as connection:
+            connection.socket.settimeout(120)
+            fields = connection.call(encode(27, provide))
+        if 1 in fields:
+            if fields[1] == UNAVAILABLE:
+                raise Unavailable(fields.get(2, b"").decode())
+            raise Failed(f"{request}: {fields.get(2, b'').decode()}")
+        return json.loads(fields[6]), fields.get(7)
+
+    def ask_by_topic(self, request):
+        """Puts a signed request on the agency's topic. Raises Unavailable when that failed."""
+        done = daicho("agency", "ask", "--home", self.home, "--log", self.node.log, "--request", request, status=None)
+        if done.status == 3:
+            raise Unavailable(done.err)
+        if done.status != 0:
+            raise Failed(f"agency ask: {done.status} {done.out}{done.err}")
+        return done
 
     def ask(self, basis, duty, condition, status=0, mode="immediate", **more):
         """One condition: what was told, and the answer's lines."""

@@ -364,10 +364,14 @@ class NodeSocket:
         finally:
             os.close(directory)
 
-    def status(self):
-        self.socket.sendall(struct.pack(">I", len(self.STATUS)) + self.STATUS)
+    def call(self, message):
+        """Fields of the response."""
+        self.socket.sendall(struct.pack(">I", len(message)) + message)
         (size,) = struct.unpack(">I", self._read(4))
-        fields = decode(self._read(size))
+        return decode(self._read(size))
+
+    def status(self):
+        fields = self.call(self.STATUS)
         if 1 in fields:
             raise Failed(f"status: {fields.get(2, b'').decode()}")
         return json.loads(fields[6])
@@ -389,6 +393,17 @@ class NodeSocket:
 
     def __exit__(self, *_):
         self.close()
+
+
+def encode(field, value):
+    """A length-delimited field of a protobuf message; none when it is empty."""
+    def varint(number):
+        out = b""
+        while number > 0x7F:
+            out += bytes([number & 0x7F | 0x80])
+            number >>= 7
+        return out + bytes([number])
+    return varint(field << 3 | 2) + varint(len(value)) + value if value else b""
 
 
 def decode(message):

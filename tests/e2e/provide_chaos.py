@@ -13,10 +13,7 @@ Whoever asks gets no answer from a node that has died, and asks the same again u
 
 import collections
 import contextlib
-import hashlib
 import json
-import os
-import pathlib
 import random
 import re
 import sys
@@ -24,7 +21,7 @@ import threading
 import time
 
 from chaos import UnderFire
-from daicho_agency import Agency
+from daicho_agency import Agency, Unavailable
 from daicho_node import EVERY_ROLE, Broker, Failed, Node, Notices, daicho, temporary_directory, wait_until
 
 RESIDENTS = 300
@@ -163,7 +160,7 @@ class ProvisionPass(UnderFire):
     def receive(self, out, wanted):
         """All that has come since the last call and before."""
         came = daicho("agency", "receive", "--json", "--home", self.agency.home, "--log", self.node.log, "--out", out,
-                      "--checkpoint", self.node.status()["http"] if "http" in self.node.status() else self.http()).lines()
+                      "--checkpoint", self.http()).lines()
         self.received = getattr(self, "received", []) + came
         return self.received if len(self.received) >= wanted else None
 
@@ -196,10 +193,6 @@ class ProvisionPass(UnderFire):
     def same(what, found, expected):
         if found != expected:
             raise Failed(f"{what}: {str(found)[:2000]}, not {str(expected)[:2000]}")
-
-
-class Unavailable(Exception):
-    pass
 
 
 def chaos_of_provision(log, kills, seed, directory):
