@@ -92,7 +92,6 @@ class DisclosureLettersTest : public ::testing::Test {
                       "30-15-2/6-3",
                       "6-3-1",
                       {"name", "birth", "address"},
-                      "",
                       false};
     ProvisionLine tax{Position(4300),
                       TimeMicros(1'795'000'000'000'000),
@@ -101,7 +100,6 @@ class DisclosureLettersTest : public ::testing::Test {
                       "30-15-1/5-tax",
                       "5-tax-1",
                       {"name", "sex", "address"},
-                      "",
                       true};
     out.provisions = {boe, tax};
     out.evidence = true;
