@@ -85,23 +85,10 @@ class DisclosureLettersTest : public ::testing::Test {
         VersionOf(2, v1::NOTICE_KIND_AMEND, v1::CHANGE_REASON_ADDRESS_CHANGE, "2024-04-10", "本町二丁目３番４号")};
     out.current = out.history.back();
     out.use = true;
-    ProvisionLine boe{Position(4001),
-                      TimeMicros(1'794'000'000'000'000),
-                      false,
-                      "群馬県教育委員会",
-                      "30-15-2/6-3",
-                      "6-3-1",
-                      {"name", "birth", "address"},
-                      false};
-    ProvisionLine tax{Position(4300),
-                      TimeMicros(1'795'000'000'000'000),
-                      true,
-                      "群馬県総務部税務課",
-                      "30-15-1/5-tax",
-                      "5-tax-1",
-                      {"name", "sex", "address"},
-                      true};
-    out.provisions = {boe, tax};
+    out.provisions = {{Position(4001), TimeMicros(1'794'000'000'000'000), false, "群馬県教育委員会", "30-15-2/6-3", "6-3-1",
+                       {"name", "birth", "address"}, false},
+                      {Position(4300), TimeMicros(1'795'000'000'000'000), true, "群馬県総務部税務課", "30-15-1/5-tax",
+                       "5-tax-1", {"name", "sex", "address"}, true}};
     out.evidence = true;
     return out;
   }
@@ -142,8 +129,7 @@ TEST_F(DisclosureLettersTest, TheDisclosureShowsTheRecordItsHistoryAndEveryProvi
   ExpectAll(text, {"異動の履歴", "更新順番号1転入等（記載）令和元年5月1日", "更新順番号2転居（修正）令和6年4月10日",
                    "住所群馬県前橋市本町二丁目３番４号変更"});
   ExpectAll(text, {"群馬県教育委員会", "住民基本台帳法第30条の15第2項（別表第6の3の項）", "氏名、生年月日、住所",
-                   "移転", "（別表第5地方税に関する項）", "利用停止中であるが、法令の定めにより提供",
-                   "提供していない（利用停止中）"});
+                   "移転", "（別表第5地方税に関する項）", "利用停止中であるが、法令の定めにより提供"});
 }
 
 TEST_F(DisclosureLettersTest, ASingleUseIsToldAndNoUseToo) {

@@ -187,7 +187,7 @@ class Disclosure(unittest.TestCase):
         line = self.list("correction")[0]
         self.assertEqual((line["stage"], line["finding"], line["notices_since"]), ("decided", "register_error", []))
 
-        self.send(notice(HANAKO, MAEBASHI, 3, "amend", "ex_officio_amendment", "2026-11-20", name="渡邊\U000E010B 花子",
+        self.send(notice(HANAKO, MAEBASHI, 3, "amend", "ex_officio_amendment", "2026-11-01", name="渡邊\U000E010B 花子",
                          kana="わたなべ はなこ", birth="1988-03-01", sex="female",
                          address={"municipality": MAEBASHI, "text": "本町二丁目３番４号"}))
         (position,) = self.list("correction")[0]["notices_since"]
