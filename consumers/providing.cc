@@ -147,7 +147,8 @@ struct Providing::Impl {
 
   mutable std::mutex mutex;
   std::condition_variable changed;
-  bool settled = false;  // nothing is left of which it is open whether it is in the ledger. Guarded by mutex, like all below
+  // Nothing is left of which it is open whether it is in the ledger. Guarded by mutex, like all below.
+  bool settled = false;
   bool stopping = false;
   std::deque<Item> queue;
   std::deque<Publication> publications;
@@ -382,7 +383,9 @@ struct Providing::Impl {
     if (last.status().code() == Code::kNotFound) return Position(0);
     RETURN_IF_ERROR(last.status());
     std::uint64_t position = 0;
-    if (!ParseDecimal(last->key, position)) return Corrupt("topic " + topics.Provision(agency) + " has a record without a position");
+    if (!ParseDecimal(last->key, position)) {
+      return Corrupt("topic " + topics.Provision(agency) + " has a record without a position");
+    }
     return Position(position + 1);
   }
 
@@ -490,7 +493,8 @@ struct Providing::Impl {
     }
     const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
     const bool whole = act.request().size() == 32 + 8 + 16 && std::string_view(act.request()).substr(0, 32) == digest;
-    const std::int64_t signed_at = whole ? static_cast<std::int64_t>(ReadU64(std::string_view(act.request()).substr(32))) : 0;
+    const std::int64_t signed_at =
+        whole ? static_cast<std::int64_t>(ReadU64(std::string_view(act.request()).substr(32))) : 0;
     if (!whole || signed_at < now.value() - life || signed_at > now.value() + life) {
       return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "operator: 操作者の署名が古いか、別の照会のものです");
     }
@@ -622,7 +626,8 @@ struct Providing::Impl {
     const Position at(end.value() - 1);
     const ProvisionRegister provided(projector->store());
     ASSIGN_OR_RETURN(auto first, provided.First(header.agency, header.reference, at));
-    ASSIGN_OR_RETURN(Judged judged, Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
+    ASSIGN_OR_RETURN(Judged judged,
+                     Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
     const v1::RefusalReason refusal = judged.decision.refusal;
     // The end of a standing request is an event under the reference of its beginning.
     if (header.ends && first) {
@@ -651,7 +656,8 @@ struct Providing::Impl {
     ASSIGN_OR_RETURN(auto events, provided.EventsOf(header.agency, header.reference, at));
     for (ProvisionRegister::Event& event : events) {
       const v1::Provision& p = event.provision;
-      if (p.request_digest() == digest && p.refusal() == v1::REFUSAL_REASON_UNSPECIFIED) return std::optional(std::move(event));
+      const bool answered = p.refusal() == v1::REFUSAL_REASON_UNSPECIFIED;
+      if (answered && p.request_digest() == digest) return std::optional(std::move(event));
     }
     return std::optional<ProvisionRegister::Event>();
   }
@@ -736,7 +742,8 @@ struct Providing::Impl {
     const std::optional<CmsRecipient> recipient = RecipientOf(registry, common.agency());
     if (!recipient) return Denied("agency: 暗号化の証明書がありません");
     const std::uint64_t conditions = common.conditions();
-    const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (conditions + kResultsPerEvent - 1) / kResultsPerEvent));
+    const std::uint64_t full = (conditions + kResultsPerEvent - 1) / kResultsPerEvent;
+    const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, full));
     common.set_chunk_count(chunks);
     const Date on = ParseDate(common.judged_on()).value();
     {
@@ -769,9 +776,10 @@ struct Providing::Impl {
     };
     const auto evaluate = [&]() -> Status {
       for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
-        const std::uint64_t size = std::min<std::uint64_t>(kResultsPerEvent, conditions - std::uint64_t{chunk} * kResultsPerEvent);
+        const std::uint64_t before = std::uint64_t{chunk} * kResultsPerEvent;
+        const std::uint64_t size = std::min<std::uint64_t>(kResultsPerEvent, conditions - before);
         const bool known = chunk < had.size();
-        if (known && had[chunk].provision.chunk() != chunk) return Internal("the chunks of the request are out of order");
+        if (known && had[chunk].provision.chunk() != chunk) return Internal("the request's chunks are out of order");
         if (known && file == nullptr) {
           reader.Skip(size);
           continue;
