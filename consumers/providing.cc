@@ -14,8 +14,8 @@
 #include <thread>
 
 #include "consumers/cms_file.h"
+#include "consumers/operator_act.h"
 #include "consumers/provision_answer.h"
-#include "consumers/reading.h"
 #include "consumers/strict_json.h"
 #include "events/crypto_cms.h"
 #include "events/topics.h"
@@ -478,35 +478,12 @@ struct Providing::Impl {
     return out;
   }
 
-  // Who handles it, and may they?
-  static std::optional<ConditionRefusal> CheckOperator(const Registry& registry, const v1::OperatorAct& act,
-                                                       std::string_view digest, v1::ProvisionMode mode,
-                                                       TimeMicros now) {
+  // Who handles it, if not the agency itself by its topic, and may they?
+  static std::optional<ActRefusal> CheckOperator(const Registry& registry, const v1::OperatorAct& act,
+                                                 const Digest& request, v1::ProvisionMode mode, TimeMicros now) {
     if (act.operator_id().empty()) return std::nullopt;
-    const auto refuse = [](v1::RefusalReason reason, const char* message) { return ConditionRefusal{reason, message}; };
-    const auto found = registry.FindOperator(act.operator_id());
-    if (!found.ok() || (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until)) {
-      return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: 登録されていない操作者です");
-    }
-    if (!found->key.Verify(std::string(kProvideTag) + act.request(), act.signature()).ok()) {
-      return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: 操作者の署名を検証できません");
-    }
-    const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
-    const bool whole = act.request().size() == 32 + 8 + 16 && std::string_view(act.request()).substr(0, 32) == digest;
-    const std::int64_t signed_at =
-        whole ? static_cast<std::int64_t>(ReadU64(std::string_view(act.request()).substr(32))) : 0;
-    if (!whole || signed_at < now.value() - life || signed_at > now.value() + life) {
-      return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "operator: 操作者の署名が古いか、別の照会のものです");
-    }
-    if (!found->terminals.empty() && !found->terminals.contains(act.terminal())) {
-      return refuse(v1::REFUSAL_REASON_TERMINAL, "terminal: この操作者の端末ではありません");
-    }
-    const v1::Permission needed =
-        mode == v1::PROVISION_MODE_IMMEDIATE ? v1::PERMISSION_PROVIDE : v1::PERMISSION_PROVIDE_BATCH;
-    if (!found->permissions.contains(needed)) {
-      return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: この操作の権限がありません");
-    }
-    return std::nullopt;
+    const bool one = mode == v1::PROVISION_MODE_IMMEDIATE;
+    return CheckAct(registry, act, kProvideTag, request, one ? v1::PERMISSION_PROVIDE : v1::PERMISSION_PROVIDE_BATCH, now);
   }
 
   struct Judged {
@@ -516,10 +493,11 @@ struct Providing::Impl {
   };
 
   // Whether it is answered. `first`: what the ledger has of that reference already.
-  Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, std::string_view digest,
+  Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, const Digest& of_request,
                        const Registry& registry, Position at, const Projector& projector, const Active& self,
                        const std::optional<ProvisionRegister::Event>& first) {
     const RequestHeader& header = reader.header();
+    const std::string_view digest = View(of_request);
     const TimeMicros now = options.clock->Now();
     Judged out;
     v1::Provision& p = out.provision;
@@ -571,7 +549,7 @@ struct Providing::Impl {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号の継続の照会はありません");
     } else if (!header.ends && first && first->provision.request_digest() != digest) {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号は別の照会に使われています");
-    } else if (auto refusal = CheckOperator(registry, asked.operator_act, digest, header.mode, now)) {
+    } else if (auto refusal = CheckOperator(registry, asked.operator_act, of_request, header.mode, now)) {
       refuse(refusal->reason, std::move(refusal->message));
     } else if (out.errors = reader.Check(); !out.errors.empty()) {
       refuse(v1::REFUSAL_REASON_MALFORMED, "request: 様式に合わない行があります");
@@ -627,7 +605,7 @@ struct Providing::Impl {
     const ProvisionRegister provided(projector->store());
     ASSIGN_OR_RETURN(auto first, provided.First(header.agency, header.reference, at));
     ASSIGN_OR_RETURN(Judged judged,
-                     Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
+                     Judge(asked, reader, digest, registry, at, *projector, claimed.active, first));
     const v1::RefusalReason refusal = judged.decision.refusal;
     // The end of a standing request is an event under the reference of its beginning.
     if (header.ends && first) {
