@@ -1,19 +1,23 @@
 """提供・移転 end to end: six who ask, on six bases, each given what its own basis lets out and nothing else, and each
-refused once for a reason of its own. The node is served; requests come from an operator, signed by the agency."""
+refused once for a reason of its own. The node is served; requests come from an operator, signed by the agency. On the
+local log and on the real broker."""
 
 import unittest
 
 from daicho_agency import Agency, residents_of
-from daicho_node import Node, Notices, daicho, temporary_directory, wait_until
+from daicho_node import Broker, Node, Notices, daicho, temporary_directory, wait_until
 
 PERSONAL = {"name", "kana", "former_name", "alias", "latin_name", "birth", "sex", "address"}
 
 
 class Provide(unittest.TestCase):
+    def log(self):
+        """A local one."""
+
     def setUp(self):
         self.directory = self.enterContext(temporary_directory())
         notices = Notices(self.directory / "notices", residents=400, years=1)
-        self.node = self.enterContext(Node.found(self.directory, issuers=notices.issuers))
+        self.node = self.enterContext(Node.found(self.directory, self.log(), notices.issuers))
         self.node.send_all(notices)
         self.node.catch_up()
         self.people = residents_of(self.node, notices, 5)
@@ -156,6 +160,13 @@ class Provide(unittest.TestCase):
         self.assertEqual(said["refusal"], "malformed")
         self.assertEqual([(error["line"], error["field"], error["rule"]) for error in said["errors"]],
                          [(9, "individual_number", "check_digit"), (11, "nonsense", "unknown_field")])
+
+
+class ProvideOnKafka(Provide):
+    """The same on the real broker."""
+
+    def log(self):
+        return self.enterContext(Broker(self.directory / "kafka")).log
 
 
 if __name__ == "__main__":
