@@ -13,6 +13,7 @@
 
 #include "consumers/home.h"
 #include "consumers/node_socket.h"
+#include "consumers/operator_act.h"
 #include "consumers/providing.h"
 #include "consumers/provision_request.h"
 #include "events/clock.h"
@@ -94,12 +95,7 @@ class Online {
     provide.set_request(WriteRequest(header, RequestLine(line)));
     const Digest digest = Sha256Of({provide.request()});
     ASSIGN_OR_RETURN(*provide.mutable_signature(), agency_.TrySign(std::string(kRequestTag).append(View(digest))));
-    v1::OperatorAct act;
-    act.set_operator_id("op1");
-    std::string bytes(View(digest));
-    AppendU64(bytes, static_cast<std::uint64_t>(SystemClock().Now().value()));
-    act.set_request(bytes.append(View(RandomArray<16>())));
-    ASSIGN_OR_RETURN(*act.mutable_signature(), handler_.TrySign(std::string(kProvideTag) + act.request()));
+    ASSIGN_OR_RETURN(const v1::OperatorAct act, SignAct("op1", handler_, "", kProvideTag, digest, SystemClock().Now()));
     provide.set_operator_act(act.SerializeAsString());
     return out;
   }

@@ -93,7 +93,7 @@ Result<AnswerHeader> ReadAnswerHeader(std::string_view line, const AgencyHome& h
 
 Result<AgencyAnswer> OpenAnswer(const AgencyHome& home, std::string_view cms) {
   AgencyAnswer out;
-  ASSIGN_OR_RETURN(out.content, home.opener.Open(cms));
+  ASSIGN_OR_RETURN(out.content, home.Open(cms));
   out.delivered = Sha256Of({cms});
   const std::string_view content = out.content;
   const std::size_t first = content.find('\n');

@@ -28,6 +28,47 @@ Result<Key256> CreateAgencyHome(const std::string& dir, const std::string& agenc
   return signing.public_key();
 }
 
+Status RenewCertificate(const std::string& dir, int days, TimeMicros now) {
+  if (days < 1 || days > kDaysMax) return Invalid("days: 1 to " + std::to_string(kDaysMax));
+  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/agency.toml", {"agency"}));
+  ASSIGN_OR_RETURN(const std::string key, ReadFile(dir + "/keys/encryption.pem"));
+  ASSIGN_OR_RETURN(const std::string certificate, ReadFile(dir + "/agency.pem"));
+  const CertifiedKey fresh = MakeCertifiedKey(settings["agency"], days, now);
+  // Where a crash cut an earlier renewal off, the old pair is the one that the prefecture has.
+  if (CmsOpener::From(key, certificate).ok()) {
+    RETURN_IF_ERROR(WriteFileDurably(dir + "/keys/encryption.old.pem", key));
+    RETURN_IF_ERROR(WriteFileDurably(dir + "/agency.old.pem", certificate, 0644));
+  }
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/keys/encryption.pem", fresh.private_key));
+  return WriteFileDurably(dir + "/agency.pem", fresh.certificate, 0644);
+}
+
+Result<Key256> PrepareSigningKey(const std::string& dir) {
+  const std::string path = dir + "/keys/signing.next.key";
+  if (!FileExists(path)) RETURN_IF_ERROR(WriteSigningKey(path, SigningKey::Generate()));
+  ASSIGN_OR_RETURN(const SigningKey key, ReadSigningKey(path));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/agency.next.pub", ToHex(View(key.public_key())) + "\n", 0644));
+  return key.public_key();
+}
+
+Status TakeSigningKey(const std::string& dir) {
+  const std::string path = dir + "/keys/signing.next.key";
+  ASSIGN_OR_RETURN(const SigningKey key, ReadSigningKey(path));
+  RETURN_IF_ERROR(WriteSigningKey(dir + "/keys/signing.key", key));
+  RETURN_IF_ERROR(WriteFileDurably(dir + "/agency.pub", ToHex(View(key.public_key())) + "\n", 0644));
+  RETURN_IF_ERROR(RemoveFile(dir + "/agency.next.pub"));
+  return DestroyFile(path);
+}
+
+Result<std::string> AgencyHome::Open(std::string_view cms) const {
+  Result<std::string> out = Tampered("no certificate");
+  for (const CmsOpener& opener : openers) {
+    out = opener.Open(cms);
+    if (out.ok()) break;
+  }
+  return out;
+}
+
 std::string AgencyHome::key_id() const { return NoteKeyId(agency, signing.public_key()); }
 
 Status PinLedger(const std::string& dir, const std::string& ledger_file) {
@@ -47,9 +88,15 @@ Result<AgencyHome> OpenAgencyHome(const std::string& dir) {
   ASSIGN_OR_RETURN(auto settings, ReadSettings(out.Path("agency.toml"), {"agency"}));
   out.agency = settings["agency"];
   ASSIGN_OR_RETURN(out.signing, ReadSigningKey(out.Path("keys/signing.key")));
-  ASSIGN_OR_RETURN(const std::string key, ReadFile(out.Path("keys/encryption.pem")));
-  ASSIGN_OR_RETURN(const std::string certificate, ReadFile(out.Path("agency.pem")));
-  ASSIGN_OR_RETURN(out.opener, CmsOpener::From(key, certificate));
+  for (const std::string which : {"", ".old"}) {
+    if (!which.empty() && !FileExists(out.Path("agency" + which + ".pem"))) continue;
+    ASSIGN_OR_RETURN(const std::string key, ReadFile(out.Path("keys/encryption" + which + ".pem")));
+    ASSIGN_OR_RETURN(const std::string certificate, ReadFile(out.Path("agency" + which + ".pem")));
+    auto opener = CmsOpener::From(key, certificate);
+    // Of a renewal that a crash cut off one pair does not fit.
+    if (opener.ok()) out.openers.push_back(std::move(*opener));
+  }
+  if (out.openers.empty()) return Invalid("agency.pem: no certificate of keys/encryption.pem");
   if (!FileExists(out.Path("ledger.pub.json"))) return Invalid("ledger: give the prefecture's ledger.pub.json once, by --ledger");
   ASSIGN_OR_RETURN(out.ledger, ReadLedgerPublic(out.Path("ledger.pub.json")));
   return out;

@@ -253,6 +253,7 @@ class AnswerAudit::Judging {
       case v1::REFUSAL_REASON_REFERENCE: {
         ASSIGN_OR_RETURN(const auto first, provided_.First(provision_.agency(), provision_.reference(), at_));
         if (!first && AnythingErased()) return std::optional<bool>();
+        if (provision_.ends_standing()) return yes(!first || first->provision.mode() != v1::PROVISION_MODE_STANDING);
         return yes(first && first->provision.request_digest() != provision_.request_digest());
       }
       case v1::REFUSAL_REASON_UNKNOWN_OPERATOR:

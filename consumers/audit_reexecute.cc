@@ -182,8 +182,9 @@ class Requests {
       delivered_[provision.agency()].push_back({event.position, event.admitted_at, provision.delivered_digest()});
     }
     if (provision.refusal() != v1::REFUSAL_REASON_UNSPECIFIED || provision.cause_position() != 0) return;
-    const std::string what = provision.ends_standing() ? "end" : "request";
-    const auto [found, first] = open_.try_emplace({provision.agency(), provision.reference(), what});
+    // Of a standing request each end is a request of its own under the same reference.
+    const std::string end = provision.ends_standing() ? provision.request_digest() : "";
+    const auto [found, first] = open_.try_emplace({provision.agency(), provision.reference(), end});
     Request& request = found->second;
     if (first) {
       request.common = Common(provision);

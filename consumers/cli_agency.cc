@@ -34,7 +34,7 @@ struct Arguments {
   ProvisionRequestReader::Line line;
   std::vector<std::string> files;
   int days = 1'825, wait_seconds = 0;
-  bool follow = false, reply = false;
+  bool follow = false, reply = false, signing = false, take = false;
 };
 
 Result<AgencyHome> OpenHomeOf(const Arguments& a) {
@@ -54,6 +54,24 @@ int AgencyInit(const Arguments& a) {
   } else {
     fmt::print("{}\n", ToHex(View(*key)));
   }
+  return 0;
+}
+
+// Keys are given to the prefecture by daicho agency rotate.
+int AgencyRenew(const Arguments& a) {
+  if (a.take) {
+    if (Status status = TakeSigningKey(a.cli.home); !status.ok()) return Fail(status);
+    fmt::print("新しい鍵で署名します\n");
+    return 0;
+  }
+  if (a.signing) {
+    const auto key = PrepareSigningKey(a.cli.home);
+    if (!key.ok()) return Fail(key.status());
+    fmt::print("新しい署名の公開鍵: {}（{}/agency.next.pub）\n", ToHex(View(*key)), a.cli.home);
+    return 0;
+  }
+  if (Status status = RenewCertificate(a.cli.home, a.days, SystemClock().Now()); !status.ok()) return Fail(status);
+  fmt::print("新しい証明書: {}/agency.pem\n", a.cli.home);
   return 0;
 }
 
@@ -292,7 +310,12 @@ Status OpenOne(const Arguments& a, const AgencyHome& home, const std::string& pa
   const std::string name = std::filesystem::path(path).filename().string() + ".ndjson";
   const std::string out = a.out.empty() ? path + ".ndjson" : a.out + "/" + name;
   if (!a.out.empty()) RETURN_IF_ERROR(MakeDirectories(a.out));
-  RETURN_IF_ERROR(OpenCmsFile(home.opener, path, out));
+  Status opened;
+  for (const CmsOpener& opener : home.openers) {
+    opened = OpenCmsFile(opener, path, out);
+    if (opened.code() != Code::kTampered) break;
+  }
+  RETURN_IF_ERROR(opened);
   const auto header = CheckFile(home, out);
   if (!header.ok()) {
     RETURN_IF_ERROR(DestroyFile(out));
@@ -363,6 +386,10 @@ void AddAgencyCommands(Cli& cli) {
   command("sign", "照会のファイルに署名（FILE.sig）", AgencySign)
       ->add_option("--request", a->request, "照会のファイル")
       ->required();
+  CLI::App* renew = command("renew", "新しい証明書を作る。--signing は署名の鍵、--take はその使用開始", AgencyRenew);
+  renew->add_option("--days", a->days, "証明書の日数");
+  CLI::Option* signing = renew->add_flag("--signing", a->signing, "新しい署名の鍵を作る（agency.next.pub を県が登録する）");
+  renew->add_flag("--take", a->take, "県が登録した、その新しい鍵で署名を始める")->needs(signing);
   AddAskCommand(cli, command("ask", "回線で照会する", AgencyAsk), a);
   CLI::App* receive = command("receive", "答えを受け取り、確かめ、復号して置く", AgencyReceive);
   cli.TakesLog(receive);

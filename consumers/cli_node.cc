@@ -154,6 +154,24 @@ void PrintCheckpoint(const ordered_json& checkpoint) {
   if (checkpoint.contains("alarm")) fmt::print("警報        {}\n", checkpoint["alarm"].get<std::string>());
 }
 
+// What agencies were given and have not confirmed, and what is on its way to them.
+void PrintProvider(const ordered_json& provider) {
+  for (const auto& agency : provider["agencies"]) {
+    fmt::print("提供先      {}  送付 {}  未受領 {}", agency["agency"].get<std::string>(), agency["delivered"].dump(),
+               agency["unconfirmed"].dump());
+    if (agency.contains("oldest_at")) {
+      fmt::print("（最古 位置 {}、{}）", agency["oldest_unconfirmed"].dump(), agency["oldest_at"].get<std::string>());
+    }
+    fmt::print("\n");
+  }
+  for (const auto& request : provider["requests"]) {
+    fmt::print("照会中      {} {}  {}/{}件\n", request["agency"].get<std::string>(),
+               request["reference"].get<std::string>(), request["done"].dump(), request["count"].dump());
+  }
+  if (provider["unpublished"] != 0) fmt::print("送付待ち    {}件\n", provider["unpublished"].dump());
+  if (provider.contains("ignored")) fmt::print("読めない照会 {}\n", provider["ignored"].get<std::string>());
+}
+
 int ShowStatus(const Arguments& a) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
@@ -178,6 +196,7 @@ int ShowStatus(const Arguments& a) {
     if (file.contains("digest")) fmt::print("照合値      {}\n", file["digest"].get<std::string>());
   }
   PrintCheckpoint(status["checkpoint"]);
+  if (status["roles"].contains("provider")) PrintProvider(status["roles"]["provider"]);
   fmt::print("鍵          世代 {}  消去済み 位置 {} まで\n", number(status["keys"], "epoch"),
              number(status["keys"], "erased_through"));
   if (status.contains("http")) fmt::print("公開        {}\n", status["http"].get<std::string>());

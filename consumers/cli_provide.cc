@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "consumers/cli.h"
+#include "consumers/operator_act.h"
 #include "consumers/progress.h"
 #include "consumers/provision_request.h"
 #include "consumers/providing.h"
@@ -35,16 +36,7 @@ Result<v1::OperatorAct> SignedAct(const Arguments& a, const Home& home, const Di
   const std::string path = a.operator_key.empty() ? home.Path("operators/" + a.operator_id + ".key") : a.operator_key;
   auto key = ReadSigningKey(path);
   if (!key.ok()) return Denied("operator " + a.operator_id + ": no key at " + path);
-  v1::OperatorAct act;
-  act.set_operator_id(a.operator_id);
-  act.set_terminal(a.terminal);
-  std::string bytes(View(request));
-  AppendU64(bytes, static_cast<std::uint64_t>(SystemClock().Now().value()));
-  bytes += View(RandomArray<16>());
-  act.set_request(bytes);
-  act.set_key_id(NoteKeyId(a.operator_id, key->public_key()));
-  ASSIGN_OR_RETURN(*act.mutable_signature(), key->TrySign(std::string(kProvideTag) + bytes));
-  return act;
+  return SignAct(a.operator_id, *key, a.terminal, kProvideTag, request, SystemClock().Now());
 }
 
 Result<std::string> ReadSignature(const std::string& path) {

@@ -134,7 +134,10 @@ int Statistics(const Arguments& a) {
   auto response = node->Call(request);
   if (!response.ok()) return Fail(response.status());
   if (!a.out.empty()) {
-    if (Status status = WriteFileDurably(a.out, CountsCsv(response->json()), 0644); !status.ok()) return Fail(status);
+    const bool on_paper = a.out.ends_with(".pdf");
+    auto report = on_paper ? CountsPdf(response->json(), *from, *to, SystemClock().Now()) : CountsCsv(response->json());
+    if (!report.ok()) return Fail(report.status());
+    if (Status status = WriteFileDurably(a.out, *report, 0644); !status.ok()) return Fail(status);
     if (!a.cli.json) fmt::print("{} に書きました（{} 行）\n", a.out, ordered_json::parse(response->json()).size());
   }
   if (a.cli.json) std::cout << response->json() << "\n";
@@ -165,12 +168,12 @@ void AddRegisterCommands(Cli& cli) {
   list->add_option("--purpose", a->reader.purpose, "目的（文書番号など）");
   list->add_option("--terminal", a->reader.terminal, "操作端末ID");
 
-  CLI::App* statistics = cli.Command(group, "statistics", "提供先・年月・根拠・方法ごとの件数（法30条の16。CSV）",
+  CLI::App* statistics = cli.Command(group, "statistics", "提供先・年月・根拠・方法ごとの件数（法30条の16。CSV、PDF）",
                                      [a] { return Statistics(*a); });
   cli.TakesHome(statistics);
   statistics->add_option("--from", a->from, "最初の月（2026-04）")->required();
   statistics->add_option("--to", a->to, "最後の月")->required();
-  statistics->add_option("--out", a->out, "CSV の書き出し先");
+  statistics->add_option("--out", a->out, "書き出し先。名が .pdf で終われば PDF、そうでなければ CSV");
 }
 
 }  // namespace daicho

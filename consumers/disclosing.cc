@@ -308,8 +308,10 @@ Result<DisclosingOutcome> Disclosing::Carry(const DisclosingOrder& order) {
   if (next.value() == 0) return Unavailable("the ledger is empty");
   turn.at = Position(next.value() - 1);
   turn.in_force = registry;
-  RETURN_IF_ERROR(CheckAct(*registry, order.operator_act, kDiscloseTag, Sha256Of({order.event}), v1::PERMISSION_DISCLOSE,
-                           turn.now));
+  if (auto refusal = CheckAct(*registry, order.operator_act, kDiscloseTag, Sha256Of({order.event}),
+                              v1::PERMISSION_DISCLOSE, turn.now)) {
+    return Denied(std::move(refusal->message));
+  }
   const auto parse = [&](auto event, auto carry) -> Result<DisclosingOutcome> {
     if (!event.ParseFromString(order.event) || event.SerializeAsString() != order.event) {
       return Invalid("event: cannot be decoded");

@@ -14,8 +14,8 @@
 #include <thread>
 
 #include "consumers/cms_file.h"
+#include "consumers/operator_act.h"
 #include "consumers/provision_answer.h"
-#include "consumers/reading.h"
 #include "consumers/strict_json.h"
 #include "events/crypto_cms.h"
 #include "events/topics.h"
@@ -147,7 +147,8 @@ struct Providing::Impl {
 
   mutable std::mutex mutex;
   std::condition_variable changed;
-  bool settled = false;  // nothing is left of which it is open whether it is in the ledger. Guarded by mutex, like all below
+  // Nothing is left of which it is open whether it is in the ledger. Guarded by mutex, like all below.
+  bool settled = false;
   bool stopping = false;
   std::deque<Item> queue;
   std::deque<Publication> publications;
@@ -382,7 +383,9 @@ struct Providing::Impl {
     if (last.status().code() == Code::kNotFound) return Position(0);
     RETURN_IF_ERROR(last.status());
     std::uint64_t position = 0;
-    if (!ParseDecimal(last->key, position)) return Corrupt("topic " + topics.Provision(agency) + " has a record without a position");
+    if (!ParseDecimal(last->key, position)) {
+      return Corrupt("topic " + topics.Provision(agency) + " has a record without a position");
+    }
     return Position(position + 1);
   }
 
@@ -475,34 +478,12 @@ struct Providing::Impl {
     return out;
   }
 
-  // Who handles it, and may they?
-  static std::optional<ConditionRefusal> CheckOperator(const Registry& registry, const v1::OperatorAct& act,
-                                                       std::string_view digest, v1::ProvisionMode mode,
-                                                       TimeMicros now) {
+  // Who handles it, if not the agency itself by its topic, and may they?
+  static std::optional<ActRefusal> CheckOperator(const Registry& registry, const v1::OperatorAct& act,
+                                                 const Digest& request, v1::ProvisionMode mode, TimeMicros now) {
     if (act.operator_id().empty()) return std::nullopt;
-    const auto refuse = [](v1::RefusalReason reason, const char* message) { return ConditionRefusal{reason, message}; };
-    const auto found = registry.FindOperator(act.operator_id());
-    if (!found.ok() || (!found->valid_until.empty() && FormatDate(JapanDate(now)) > found->valid_until)) {
-      return refuse(v1::REFUSAL_REASON_UNKNOWN_OPERATOR, "operator: 登録されていない操作者です");
-    }
-    if (!found->key.Verify(std::string(kProvideTag) + act.request(), act.signature()).ok()) {
-      return refuse(v1::REFUSAL_REASON_SIGNATURE, "operator: 操作者の署名を検証できません");
-    }
-    const std::int64_t life = std::chrono::microseconds(kRequestLife).count();
-    const bool whole = act.request().size() == 32 + 8 + 16 && std::string_view(act.request()).substr(0, 32) == digest;
-    const std::int64_t signed_at = whole ? static_cast<std::int64_t>(ReadU64(std::string_view(act.request()).substr(32))) : 0;
-    if (!whole || signed_at < now.value() - life || signed_at > now.value() + life) {
-      return refuse(v1::REFUSAL_REASON_STALE_REQUEST, "operator: 操作者の署名が古いか、別の照会のものです");
-    }
-    if (!found->terminals.empty() && !found->terminals.contains(act.terminal())) {
-      return refuse(v1::REFUSAL_REASON_TERMINAL, "terminal: この操作者の端末ではありません");
-    }
-    const v1::Permission needed =
-        mode == v1::PROVISION_MODE_IMMEDIATE ? v1::PERMISSION_PROVIDE : v1::PERMISSION_PROVIDE_BATCH;
-    if (!found->permissions.contains(needed)) {
-      return refuse(v1::REFUSAL_REASON_PERMISSION, "operator: この操作の権限がありません");
-    }
-    return std::nullopt;
+    const bool one = mode == v1::PROVISION_MODE_IMMEDIATE;
+    return CheckAct(registry, act, kProvideTag, request, one ? v1::PERMISSION_PROVIDE : v1::PERMISSION_PROVIDE_BATCH, now);
   }
 
   struct Judged {
@@ -512,10 +493,11 @@ struct Providing::Impl {
   };
 
   // Whether it is answered. `first`: what the ledger has of that reference already.
-  Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, std::string_view digest,
+  Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, const Digest& of_request,
                        const Registry& registry, Position at, const Projector& projector, const Active& self,
                        const std::optional<ProvisionRegister::Event>& first) {
     const RequestHeader& header = reader.header();
+    const std::string_view digest = View(of_request);
     const TimeMicros now = options.clock->Now();
     Judged out;
     v1::Provision& p = out.provision;
@@ -567,7 +549,7 @@ struct Providing::Impl {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号の継続の照会はありません");
     } else if (!header.ends && first && first->provision.request_digest() != digest) {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号は別の照会に使われています");
-    } else if (auto refusal = CheckOperator(registry, asked.operator_act, digest, header.mode, now)) {
+    } else if (auto refusal = CheckOperator(registry, asked.operator_act, of_request, header.mode, now)) {
       refuse(refusal->reason, std::move(refusal->message));
     } else if (out.errors = reader.Check(); !out.errors.empty()) {
       refuse(v1::REFUSAL_REASON_MALFORMED, "request: 様式に合わない行があります");
@@ -622,7 +604,8 @@ struct Providing::Impl {
     const Position at(end.value() - 1);
     const ProvisionRegister provided(projector->store());
     ASSIGN_OR_RETURN(auto first, provided.First(header.agency, header.reference, at));
-    ASSIGN_OR_RETURN(Judged judged, Judge(asked, reader, View(digest), registry, at, *projector, claimed.active, first));
+    ASSIGN_OR_RETURN(Judged judged,
+                     Judge(asked, reader, digest, registry, at, *projector, claimed.active, first));
     const v1::RefusalReason refusal = judged.decision.refusal;
     // The end of a standing request is an event under the reference of its beginning.
     if (header.ends && first) {
@@ -651,7 +634,8 @@ struct Providing::Impl {
     ASSIGN_OR_RETURN(auto events, provided.EventsOf(header.agency, header.reference, at));
     for (ProvisionRegister::Event& event : events) {
       const v1::Provision& p = event.provision;
-      if (p.request_digest() == digest && p.refusal() == v1::REFUSAL_REASON_UNSPECIFIED) return std::optional(std::move(event));
+      const bool answered = p.refusal() == v1::REFUSAL_REASON_UNSPECIFIED;
+      if (answered && p.request_digest() == digest) return std::optional(std::move(event));
     }
     return std::optional<ProvisionRegister::Event>();
   }
@@ -736,7 +720,8 @@ struct Providing::Impl {
     const std::optional<CmsRecipient> recipient = RecipientOf(registry, common.agency());
     if (!recipient) return Denied("agency: 暗号化の証明書がありません");
     const std::uint64_t conditions = common.conditions();
-    const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (conditions + kResultsPerEvent - 1) / kResultsPerEvent));
+    const std::uint64_t full = (conditions + kResultsPerEvent - 1) / kResultsPerEvent;
+    const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, full));
     common.set_chunk_count(chunks);
     const Date on = ParseDate(common.judged_on()).value();
     {
@@ -769,9 +754,10 @@ struct Providing::Impl {
     };
     const auto evaluate = [&]() -> Status {
       for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
-        const std::uint64_t size = std::min<std::uint64_t>(kResultsPerEvent, conditions - std::uint64_t{chunk} * kResultsPerEvent);
+        const std::uint64_t before = std::uint64_t{chunk} * kResultsPerEvent;
+        const std::uint64_t size = std::min<std::uint64_t>(kResultsPerEvent, conditions - before);
         const bool known = chunk < had.size();
-        if (known && had[chunk].provision.chunk() != chunk) return Internal("the chunks of the request are out of order");
+        if (known && had[chunk].provision.chunk() != chunk) return Internal("the request's chunks are out of order");
         if (known && file == nullptr) {
           reader.Skip(size);
           continue;

@@ -25,8 +25,7 @@
 
 namespace daicho {
 
-// What an operator who handles a request signs: Ed25519 over "daicho/provide/1\n" ‖ digest of the request(32) ‖
-// microseconds(8) ‖ nonce(16).
+// What an operator who handles a request signs: see operator_act.h, over the digest of the request.
 inline constexpr std::string_view kProvideTag = "daicho/provide/1\n";
 // What an agency signs of an answer that it has opened, before the bytes of its AgencyReceipt.
 inline constexpr std::string_view kAgencyReceiptTag = "daicho/agency-receipt/1\n";

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "consumers/letter.h"
 #include "consumers/provision_answer.h"
 #include "events/dates.h"
 
@@ -195,26 +196,68 @@ std::string CountsJson(const std::vector<ProvisionCount>& counts) {
   return Line(out);
 }
 
-std::string CountsCsv(std::string_view json) {
-  std::string out =
-      "\xEF\xBB\xBF\"提供先\",\"名称\",\"区分\",\"提供年月\",\"根拠\",\"方法\",\"照会\",\"継続による通知\",\"該当\",\"非該当\","
-      "\"複数該当\",\"拒否\",\"拒否した照会\"\r\n";
-  const std::map<std::string, std::string> kinds = {{"provision", "提供"}, {"transfer", "移転"}};
-  const std::map<std::string, std::string> methods = {{"line", "電気通信回線"}, {"medium", "磁気ディスク"}};
-  const auto named = [](const std::map<std::string, std::string>& names, const std::string& word) {
-    const auto found = names.find(word);
-    return found == names.end() ? word : found->second;
-  };
-  for (const auto& row : ordered_json::parse(json)) {
-    const auto text = [&](const char* key) { return row[key].get<std::string>(); };
-    for (const std::string& field : {text("agency"), text("name"), named(kinds, text("kind")), text("month"), text("basis"),
-                                     named(methods, text("method"))}) {
-      out += CsvField(field) + ",";
-    }
-    for (const char* key : {"requests", "follow_ups", "found", "none", "multiple", "refused"}) out += row[key].dump() + ",";
-    out += row["refused_requests"].dump() + "\r\n";
+namespace {
+
+constexpr const char* kCountColumns[] = {"照会", "継続による通知", "該当", "非該当", "複数該当", "拒否", "拒否した照会"};
+constexpr const char* kCountKeys[] = {"requests", "follow_ups", "found", "none", "multiple", "refused", "refused_requests"};
+
+// 提供先, 名称, 区分, 提供年月, 根拠, 方法 as officials call them.
+std::vector<std::string> NamedFields(const ordered_json& row) {
+  static const std::map<std::string, std::string> kWords = {
+      {"provision", "提供"}, {"transfer", "移転"}, {"line", "電気通信回線"}, {"medium", "磁気ディスク"}};
+  std::vector<std::string> out;
+  for (const char* key : {"agency", "name", "kind", "month", "basis", "method"}) {
+    const auto text = row[key].get<std::string>();
+    const auto word = kWords.find(text);
+    const bool is_word = std::string_view(key) == "kind" || std::string_view(key) == "method";
+    out.push_back(is_word && word != kWords.end() ? word->second : text);
   }
   return out;
+}
+
+}  // namespace
+
+std::string CountsCsv(std::string_view json) {
+  std::string out = "\xEF\xBB\xBF\"提供先\",\"名称\",\"区分\",\"提供年月\",\"根拠\",\"方法\"";
+  for (const char* column : kCountColumns) out += ",\"" + std::string(column) + "\"";
+  out += "\r\n";
+  for (const auto& row : ordered_json::parse(json)) {
+    std::string line;
+    for (const std::string& field : NamedFields(row)) line += (line.empty() ? "" : ",") + CsvField(field);
+    for (const char* key : kCountKeys) line += "," + row[key].dump();
+    out += line + "\r\n";
+  }
+  return out;
+}
+
+Result<std::string> CountsPdf(std::string_view json, Date from, Date to, TimeMicros made_at) {
+  const auto month = [](Date date) { return FormatDate(date).substr(0, 7); };
+  Letter letter;
+  letter.date = FormatEraDate(JapanDate(made_at));
+  letter.sender = {"群馬県知事"};
+  letter.title = "本人確認情報の提供状況報告書";
+  letter.paragraphs = {"　" + month(from) + " から " + month(to) +
+                       " までに、住民基本台帳法に基づき本人確認情報を提供し、又は移転した状況は、別紙のとおりです。"};
+  letter.contact = {"群馬県 総務部 市町村課 行政係"};
+  letter.made_at = made_at;
+  LetterTable table;
+  table.widths = {16, 6, 9, 13, 11, 7, 7, 7, 7, 7, 7, 7};
+  table.headings = {"提供先", "区分", "年月", "根拠", "方法"};
+  for (const char* column : kCountColumns) table.headings.emplace_back(column);
+  for (const auto& row : ordered_json::parse(json)) {
+    std::vector<std::string> cells = NamedFields(row);
+    // On paper the name stands for the code.
+    if (!cells[1].empty()) cells[0] = cells[1];
+    cells.erase(cells.begin() + 1);
+    for (const char* key : kCountKeys) cells.push_back(row[key].dump());
+    table.rows.push_back(std::move(cells));
+  }
+  if (table.rows.empty()) {
+    letter.paragraphs.emplace_back("　この期間に、提供及び移転はありません。");
+    return LetterPdf(letter);
+  }
+  letter.annexes.push_back({"提供先・年月・根拠・方法ごとの件数", {}, {std::move(table)}});
+  return LetterPdf(letter);
 }
 
 }  // namespace daicho

@@ -39,5 +39,8 @@ Result<std::vector<ProvisionCount>> CountProvisions(const Projector& projector, 
 std::string CountsJson(const std::vector<ProvisionCount>& counts);
 // CSV in UTF-8 with a byte order mark and CRLF, as spreadsheets open it. `json`: what CountsJson made.
 std::string CountsCsv(std::string_view json);
+// The same as a report on paper (本人確認情報の提供状況報告書), of the months from `from` to `to`, dated `made_at`.
+// Errors: those of LetterPdf.
+Result<std::string> CountsPdf(std::string_view json, Date from, Date to, TimeMicros made_at);
 
 }  // namespace daicho

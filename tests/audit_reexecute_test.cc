@@ -482,7 +482,8 @@ TEST_F(ReexecutionTest, OfAnHonestLedgerNothingIsFound) {
   ProvisionAsked on_medium = Asked(medium, Line(1, Number(9)));
   on_medium.out = p().Path("medium");
   Provide(on_medium);
-  Provide(Asked(Header(v1::PROVISION_MODE_STANDING, 2), Line(1, Number(10)) + Line(2, Number(11))));
+  const RequestHeader standing = Header(v1::PROVISION_MODE_STANDING, 2);
+  Provide(Asked(standing, Line(1, Number(10)) + Line(2, Number(11))));
   const std::uint64_t before = p().Size();
   {
     const std::lock_guard lock(submitting_);
@@ -492,6 +493,11 @@ TEST_F(ReexecutionTest, OfAnHonestLedgerNothingIsFound) {
   while (p().Size() < before + 2 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  RequestHeader end = Header(v1::PROVISION_MODE_STANDING, 0);
+  end.ends = true;
+  EXPECT_EQ(Provide(Asked(end, "")).refusal, v1::REFUSAL_REASON_REFERENCE) << "nothing began under that number";
+  end.reference = standing.reference;
+  EXPECT_EQ(Provide(Asked(end, "")).refusal, v1::REFUSAL_REASON_UNSPECIFIED);
   // The rules change, and the agency's key.
   {
     const std::lock_guard lock(submitting_);

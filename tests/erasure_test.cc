@@ -474,7 +474,7 @@ TEST_P(ErasureTest, AnOlderCopyOfTheKeysIsBroughtUpToTheLedgerBeforeItIsUsed) {
   std::set<std::string> generations;
   for (const auto& entry : fs::directory_iterator(P().Path("old")))
     generations.insert(entry.path().filename());
-  EXPECT_EQ(generations, std::set<std::string>{std::to_string(last.value() + 1) + "-2-" + Matching::Shipped()->id()});
+  EXPECT_EQ(generations, std::set<std::string>{std::to_string(last.value() + 1) + "-3-" + Matching::Shipped()->id()});
   EXPECT_TRUE(failures.empty());
 }
 
@@ -505,7 +505,7 @@ TEST_P(ErasureTest, ARenewedRecordFileReplacesTheOneThatServesAndTheOldOneIsDest
   std::set<std::string> generations;
   for (const auto& entry : fs::directory_iterator(P().Path("live")))
     generations.insert(entry.path().filename());
-  EXPECT_EQ(generations, std::set<std::string>{std::to_string(ordered.value() + 1) + "-2-" + Matching::Shipped()->id()});
+  EXPECT_EQ(generations, std::set<std::string>{std::to_string(ordered.value() + 1) + "-3-" + Matching::Shipped()->id()});
   Admit({AddressChange(hanako_, 3, kMaebashi)});
   ASSERT_TRUE(live->get()->WaitFor(Position(P().Size()), std::chrono::seconds(30)));
   EXPECT_EQ(Told(*live->get(), hanako_.code), "23");

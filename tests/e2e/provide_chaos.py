@@ -165,11 +165,12 @@ class ProvisionPass(UnderFire):
         return self.received if len(self.received) >= wanted else None
 
     def http(self):
+        """Where checkpoints are served, by whichever process of the home."""
         for roles in self.node.processes:
-            found = re.search(r"http://\S+", self.node.words(roles))
+            found = re.search(r"https?://[\d.:]+", self.node.words(roles))
             if found:
                 return found.group(0)
-        raise Failed("no process serves checkpoints")
+        return self.node.status()["http"]
 
     def check_answer(self, reference, asked, out):
         answers = []

@@ -1,19 +1,23 @@
 """提供・移転 end to end: six who ask, on six bases, each given what its own basis lets out and nothing else, and each
-refused once for a reason of its own. The node is served; requests come from an operator, signed by the agency."""
+refused once for a reason of its own. The node is served; requests come from an operator, signed by the agency. On the
+local log and on the real broker."""
 
 import unittest
 
 from daicho_agency import Agency, residents_of
-from daicho_node import Node, Notices, daicho, temporary_directory
+from daicho_node import Broker, Node, Notices, daicho, temporary_directory, wait_until
 
 PERSONAL = {"name", "kana", "former_name", "alias", "latin_name", "birth", "sex", "address"}
 
 
 class Provide(unittest.TestCase):
+    def log(self):
+        """A local one."""
+
     def setUp(self):
         self.directory = self.enterContext(temporary_directory())
         notices = Notices(self.directory / "notices", residents=400, years=1)
-        self.node = self.enterContext(Node.found(self.directory, issuers=notices.issuers))
+        self.node = self.enterContext(Node.found(self.directory, self.log(), notices.issuers))
         self.node.send_all(notices)
         self.node.catch_up()
         self.people = residents_of(self.node, notices, 5)
@@ -97,6 +101,44 @@ class Provide(unittest.TestCase):
         self.assertEqual(boe.provide(other, status=1)["refusal"], "signature")
         self.assertEqual(self.node.status()["size"], size + 3)  # the agency's registration, two refusals
 
+    def test_an_agency_changes_its_keys(self):
+        boe = Agency(self.node, "gunma-boe", "prefectural-agency")
+        boe.ask("30-15-2/6-3", "6-3-1", self.number())
+        daicho("agency", "renew", "--home", boe.home)
+        boe.ask_sealed("30-15-2/6-3", "6-3-1", self.number())  # still to the old certificate
+        daicho("agency", "rotate", "--home", self.node.home, "--agency", boe.name, "--certificate", boe.home / "agency.pem")
+        self.check(boe.ask("30-15-2/6-3", "6-3-1", self.number())[1], PERSONAL | {"individual_number"})
+        out = self.directory / "received"
+        received = []
+
+        def receive():
+            received.extend(daicho("agency", "receive", "--json", "--home", boe.home, "--log", self.node.log, "--out", out,
+                                   "--reply").lines())
+            return len(received) == 3
+        wait_until("each opens by the key that it came under", receive, seconds=20)
+
+        daicho("agency", "renew", "--home", boe.home, "--signing")
+        daicho("agency", "rotate", "--home", self.node.home, "--agency", boe.name, "--public-key", boe.home / "agency.next.pub")
+        self.refused("signature", boe.ask("30-15-2/6-3", "6-3-1", self.number(), status=1))
+        daicho("agency", "renew", "--home", boe.home, "--signing", "--take")
+        self.check(boe.ask("30-15-2/6-3", "6-3-1", self.number())[1], PERSONAL | {"individual_number"})
+
+        def confirmed():
+            return self.node.status()["roles"]["provider"]["agencies"][0]["unconfirmed"] == 1
+        wait_until("three receipts are in the ledger", confirmed)
+
+    def test_standing_requests_follow_until_they_end(self):
+        tax = Agency(self.node, "gunma-tax", "department")
+        request = tax.write("30-15-1/5-tax", "5-tax-1", [{"id": "1", **self.number()}], mode="standing", reference="S-1")
+        self.assertEqual(tax.provide(request)["found"], 1)
+        end = tax.write("30-15-1/5-tax", "5-tax-1", [], mode="standing", reference="S-1", ends=True)
+        self.assertEqual(tax.provide(end)["outcome"], "answered")
+        size = self.node.status()["size"]
+        self.assertEqual(tax.provide(end)["outcome"], "answered", "asked again, it has ended")
+        self.assertEqual(self.node.status()["size"], size)
+        other = tax.write("30-15-1/5-tax", "5-tax-1", [], mode="standing", reference="S-2", ends=True)
+        self.assertEqual(tax.provide(other, status=1)["refusal"], "reference")
+
     def test_a_batch_is_answered_in_order_and_a_bad_line_spoils_it_whole(self):
         boe = Agency(self.node, "gunma-boe", "prefectural-agency")
         lines = []
@@ -118,6 +160,13 @@ class Provide(unittest.TestCase):
         self.assertEqual(said["refusal"], "malformed")
         self.assertEqual([(error["line"], error["field"], error["rule"]) for error in said["errors"]],
                          [(9, "individual_number", "check_digit"), (11, "nonsense", "unknown_field")])
+
+
+class ProvideOnKafka(Provide):
+    """The same on the real broker."""
+
+    def log(self):
+        return self.enterContext(Broker(self.directory / "kafka")).log
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ one resident, read under record; and an auditor with the home's keys finds every
 
 import csv
 import json
+import subprocess
 import unittest
 
 from daicho_agency import Agency, residents_of
@@ -42,6 +43,11 @@ class Register(unittest.TestCase):
         self.assertEqual(sum(int(row["該当"]) for row in rows), 2)
         self.assertEqual(sum(int(row["拒否した照会"]) for row in rows), 1)
         self.assertEqual({row["方法"] for row in rows}, {"電気通信回線"})
+        paper = self.directory / "report.pdf"
+        self.register("statistics", "--from", "2020-01", "--to", "2120-12", "--out", paper)
+        text = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True).stdout
+        for phrase in ("提供状況報告書", "群馬県知事", "電気通信回線"):
+            self.assertIn(phrase, "".join(text.split()))
         self.register("statistics", "--from", "2026-04-01", "--to", "2027-03", status=2)
         self.assertEqual(self.node.status()["size"], size, "nobody was read")
 

@@ -15,7 +15,7 @@ struct Fixture {
   Fixture() {
     const CertifiedKey key = MakeCertifiedKey("gunma-boe", 3650, TimeMicros(1'795'651'200'000'000));
     home.agency = "gunma-boe";
-    home.opener = CmsOpener::From(key.private_key, key.certificate).value();
+    home.openers = {CmsOpener::From(key.private_key, key.certificate).value()};
     std::string base64;
     for (std::size_t at = key.certificate.find('\n') + 1; key.certificate[at] != '-'; ++at) {
       if (key.certificate[at] != '\n') base64.push_back(key.certificate[at]);
@@ -27,7 +27,7 @@ struct Fixture {
 };
 
 void OpenMessage(const Fixture& fixture, std::string_view bytes) {
-  const auto opened = fixture.home.opener.Open(bytes);
+  const auto opened = fixture.home.Open(bytes);
   CHECK(!opened.ok() && opened.status().ToString() == "tampered: the encrypted message cannot be opened");
 }
 
