@@ -64,6 +64,7 @@ class ErasureTest : public ::testing::TestWithParam<Row> {
   std::string Refused(const v1::UpdateNotice& notice) {
     return ErrorsOf(P().Notify(notice.record().address().municipality(), {notice}));
   }
+  std::string FileKind() { return Projector::Kind(r_->OptionsOf("file", P().log(), P().key_store())); }
   // Built anew, unless it goes by a name that was used before.
   std::unique_ptr<Projector> File() { return File("file" + std::to_string(builds_++)); }
   std::unique_ptr<Projector> File(const std::string& name) { return r_->CaughtUp(name); }
@@ -267,7 +268,7 @@ TEST_P(ErasureTest, FilesHoldNothingOfWhatIsGone) {
   Erase();
   ASSERT_TRUE(P().Stop().ok());
   EXPECT_TRUE(File("file")->store().Flush().ok());
-  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), Projector::Kind(r_->OptionsOf("file", P().log(), P().key_store())), nullptr).ok());
+  ASSERT_TRUE(DropOldGenerations(P().Path("file"), P().key_store(), FileKind(), nullptr).ok());
   EXPECT_EQ(found(), std::set<std::string>());
   EXPECT_EQ(Told(*File(), taro_.code), "2");
 }
@@ -474,7 +475,7 @@ TEST_P(ErasureTest, AnOlderCopyOfTheKeysIsBroughtUpToTheLedgerBeforeItIsUsed) {
   std::set<std::string> generations;
   for (const auto& entry : fs::directory_iterator(P().Path("old")))
     generations.insert(entry.path().filename());
-  EXPECT_EQ(generations, std::set<std::string>{std::to_string(last.value() + 1) + "-3-" + Matching::Shipped()->id()});
+  EXPECT_EQ(generations, std::set<std::string>{std::to_string(last.value() + 1) + "-" + FileKind()});
   EXPECT_TRUE(failures.empty());
 }
 
@@ -505,7 +506,7 @@ TEST_P(ErasureTest, ARenewedRecordFileReplacesTheOneThatServesAndTheOldOneIsDest
   std::set<std::string> generations;
   for (const auto& entry : fs::directory_iterator(P().Path("live")))
     generations.insert(entry.path().filename());
-  EXPECT_EQ(generations, std::set<std::string>{std::to_string(ordered.value() + 1) + "-3-" + Matching::Shipped()->id()});
+  EXPECT_EQ(generations, std::set<std::string>{std::to_string(ordered.value() + 1) + "-" + FileKind()});
   Admit({AddressChange(hanako_, 3, kMaebashi)});
   ASSERT_TRUE(live->get()->WaitFor(Position(P().Size()), std::chrono::seconds(30)));
   EXPECT_EQ(Told(*live->get(), hanako_.code), "23");
