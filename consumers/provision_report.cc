@@ -241,14 +241,14 @@ Result<std::string> CountsPdf(std::string_view json, Date from, Date to, TimeMic
   letter.contact = {"群馬県 総務部 市町村課 行政係"};
   letter.made_at = made_at;
   LetterTable table;
-  table.widths = {16, 6, 9, 13, 11, 7, 7, 7, 7, 7, 7, 7};
-  table.headings = {"提供先", "区分", "年月", "根拠", "方法"};
-  for (const char* column : kCountColumns) table.headings.emplace_back(column);
+  table.widths = {21, 9, 16, 18, 9, 9, 9, 9, 11, 9, 9, 9};
+  table.headings = {"提供先", "区分", "年月", "根拠", "方法", "照会", "継続", "該当", "非該当", "複数", "拒否", "却下"};
   for (const auto& row : ordered_json::parse(json)) {
     std::vector<std::string> cells = NamedFields(row);
     // On paper the name stands for the code.
     if (!cells[1].empty()) cells[0] = cells[1];
     cells.erase(cells.begin() + 1);
+    cells.back() = row["method"] == "medium" ? "媒体" : "回線";
     for (const char* key : kCountKeys) cells.push_back(row[key].dump());
     table.rows.push_back(std::move(cells));
   }
@@ -256,7 +256,10 @@ Result<std::string> CountsPdf(std::string_view json, Date from, Date to, TimeMic
     letter.paragraphs.emplace_back("　この期間に、提供及び移転はありません。");
     return LetterPdf(letter);
   }
-  letter.annexes.push_back({"提供先・年月・根拠・方法ごとの件数", {}, {std::move(table)}});
+  letter.annexes.push_back({"提供先・年月・根拠・方法ごとの件数",
+                            {"　照会は答えた照会の件数、該当・非該当・複数（複数該当）・拒否はその条件ごとの答え、継続は継続の照会による"
+                             "通知、却下は全体を拒否した照会の件数です。回線は電気通信回線による送信、媒体は磁気ディスクの送付です。"},
+                            {std::move(table)}});
   return LetterPdf(letter);
 }
 

@@ -30,7 +30,7 @@ BATCH_LINES = 400
 REQUESTS = 60  # of one asker and pass
 ASK_SECONDS_MAX = 300
 BASIS, DUTY = "30-15-2/6-3", "6-3-1"
-ROLES = {"local": [EVERY_ROLE], "kafka": ["sequencer,notary", "projector,records,provider"]}
+ROLES = {"local": [EVERY_ROLE], "kafka": ["sequencer", "projector,records,provider,notary"]}
 RESULTS_PER_EVENT = 63
 
 

@@ -46,7 +46,7 @@ class Register(unittest.TestCase):
         paper = self.directory / "report.pdf"
         self.register("statistics", "--from", "2020-01", "--to", "2120-12", "--out", paper)
         text = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True).stdout
-        for phrase in ("提供状況報告書", "群馬県知事", "電気通信回線"):
+        for phrase in ("提供状況報告書", "群馬県知事", "gunma-boe", "30-15-2/6-3", "却下"):
             self.assertIn(phrase, "".join(text.split()))
         self.register("statistics", "--from", "2026-04-01", "--to", "2027-03", status=2)
         self.assertEqual(self.node.status()["size"], size, "nobody was read")
