@@ -17,7 +17,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::string_view kReceiptTag = "daicho/agency-receipt/1\n";
 constexpr std::size_t kBatch = 500;
 constexpr std::size_t kReplyBatch = 1'000;
 constexpr milliseconds kCheckpointPoll{200};
@@ -194,7 +193,7 @@ struct AgencyInbox::Impl {
     if (!receipt.ParseFromString(bytes)) return Corrupt(home.Path("state") + " is damaged");
     v1::DeliveryReceived received;
     received.set_receipt(bytes);
-    ASSIGN_OR_RETURN(*received.mutable_signature(), home.signing.TrySign(std::string(kReceiptTag) + bytes));
+    ASSIGN_OR_RETURN(*received.mutable_signature(), home.signing.TrySign(std::string(kAgencyReceiptTag) + bytes));
     received.set_key_id(home.key_id());
     return Unregistered(log.Append(topics.Reply(home.agency), {std::to_string(receipt.provision_position()),
                                                                received.SerializeAsString(), {}}));

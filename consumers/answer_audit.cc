@@ -44,13 +44,6 @@ static_assert(kKinds.size() == static_cast<std::size_t>(AnswerFindingKind::kRece
 constexpr std::size_t kRegistriesMax = 64;
 constexpr std::size_t kSignaturesMax = 100'000;
 
-bool Verifies(const std::string& key, const std::string& message, const std::string& signature) {
-  const auto bytes = ToArray<32>(key);
-  if (!bytes.ok()) return false;
-  const auto verifier = VerifyingKey::From(*bytes);
-  return verifier.ok() && verifier->Verify(message, signature).ok();
-}
-
 bool IsByNumber(const v1::SearchCondition& condition) {
   return !condition.resident_code().empty() || !condition.individual_number().empty() || !condition.subject().empty();
 }
@@ -181,7 +174,7 @@ class AnswerAudit::Judging {
       if (const auto known = audit_.signatures_.find(name); known != audit_.signatures_.end()) return known->second;
     }
     const bool verifies =
-        Verifies(key, std::string(kRequestTag) + provision_.request_digest(), provision_.request_signature());
+        IsSignedBy(key, std::string(kRequestTag) + provision_.request_digest(), provision_.request_signature());
     const std::lock_guard lock(audit_.mutex_);
     if (audit_.signatures_.size() >= kSignaturesMax) audit_.signatures_.clear();
     audit_.signatures_[name] = verifies;
@@ -211,14 +204,7 @@ class AnswerAudit::Judging {
   }
 
   ProvisionDecision Decided(std::uint64_t conditions, std::uint64_t asked_before) const {
-    ProvisionRequest request;
-    request.agency = provision_.agency();
-    request.basis = provision_.basis();
-    request.duty = provision_.duty();
-    request.mode = provision_.mode();
-    request.method = provision_.method();
-    request.fields.assign(provision_.fields().begin(), provision_.fields().end());
-    request.on = day_;
+    ProvisionRequest request = RequestOf(provision_, day_);
     request.conditions = conditions;
     request.asked_before = asked_before;
     return Decide(*then_, request);
@@ -468,7 +454,7 @@ Status AnswerAudit::CheckReceipt(Position position, const v1::DeliveryReceived& 
   // By a key that the agency had between the delivery and the receipt.
   for (const KeySpan& span : newest_.Keys(v1::KEY_USE_AGENCY_SIGNING, receipt.agency())) {
     const bool held = span.from <= position && (!span.until || *span.until > delivered);
-    if (held && Verifies(span.key, std::string(kAgencyReceiptTag) + received.receipt(), received.signature())) return {};
+    if (held && IsSignedBy(span.key, std::string(kAgencyReceiptTag) + received.receipt(), received.signature())) return {};
   }
   sink({position, 0, AnswerFindingKind::kReceipt, "without the agency's signature"});
   return {};

@@ -48,16 +48,22 @@ void WatchForStop() {
 
 bool StopRequested() { return g_stop; }
 
+Result<SigningKey> ReadOperatorKey(const Home& home, const std::string& id, const std::string& given) {
+  const std::string path = given.empty() ? home.Path("operators/" + id + ".key") : given;
+  auto key = ReadSigningKey(path);
+  if (!key.ok()) return Denied("operator " + id + ": no key at " + path);
+  return key;
+}
+
 Status AddConsents(const Home& home, const std::vector<std::string>& operators, const std::vector<std::string>& given,
                    v1::EventKind kind, const Digest& digest, google::protobuf::RepeatedPtrField<v1::Consent>& out) {
   for (const std::string& id : operators) {
-    std::string path = home.Path("operators/" + id + ".key");
+    std::string path;
     for (const std::string& each : given) {
       if (each.starts_with(id + "=")) path = each.substr(id.size() + 1);
     }
-    auto key = ReadSigningKey(path);
-    if (!key.ok()) return Denied("operator " + id + ": no key at " + path);
-    ASSIGN_OR_RETURN(*out.Add(), GiveConsent(home.ledger, id, *key, kind, digest, SystemClock().Now()));
+    ASSIGN_OR_RETURN(const SigningKey key, ReadOperatorKey(home, id, path));
+    ASSIGN_OR_RETURN(*out.Add(), GiveConsent(home.ledger, id, key, kind, digest, SystemClock().Now()));
   }
   return {};
 }
@@ -80,13 +86,10 @@ Result<node::ReadRecord> SignReading(const Home& home, const Reader& reader, std
   request.set_terminal(reader.terminal);
   request.set_requested_at(SystemClock().Now().value());
   request.set_nonce(std::string(View(RandomArray<16>())));
-  const std::string path =
-      reader.operator_key.empty() ? home.Path("operators/" + reader.operator_id + ".key") : reader.operator_key;
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + reader.operator_id + ": no key at " + path);
+  ASSIGN_OR_RETURN(const SigningKey key, ReadOperatorKey(home, reader.operator_id, reader.operator_key));
   node::ReadRecord out;
   out.set_request(request.SerializeAsString());
-  ASSIGN_OR_RETURN(*out.mutable_signature(), key->TrySign(std::string(tag) + out.request()));
+  ASSIGN_OR_RETURN(*out.mutable_signature(), key.TrySign(std::string(tag) + out.request()));
   return out;
 }
 

@@ -21,6 +21,8 @@ int Fail(const Status& status);
 void WatchForStop();
 bool StopRequested();
 
+// An operator's key: of the file `given`, or without one HOME/operators/ID.key. Errors: kDenied without a key.
+Result<SigningKey> ReadOperatorKey(const Home& home, const std::string& id, const std::string& given);
 // Adds the consents of operators at this machine. Their keys: of `given`, "ID=FILE" each, or HOME/operators/ID.key.
 // Errors: kDenied without a key.
 Status AddConsents(const Home& home, const std::vector<std::string>& operators, const std::vector<std::string>& given,

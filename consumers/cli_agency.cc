@@ -22,10 +22,6 @@ namespace {
 using nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
-const std::map<std::string, v1::ProvisionMode> kModes = {{"immediate", v1::PROVISION_MODE_IMMEDIATE},
-                                                         {"batch", v1::PROVISION_MODE_BATCH},
-                                                         {"standing", v1::PROVISION_MODE_STANDING}};
-
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
@@ -103,7 +99,7 @@ Result<std::string> RequestText(const Arguments& a, const AgencyHome& home) {
     return Invalid("basis, duty, reference: --request がなければ必要です");
   }
   header.agency = home.agency;
-  header.mode = kModes.at(a.mode);
+  header.mode = *ModeFromName(a.mode);
   header.requested_at = SystemClock().Now().value();
   if (header.ends) return WriteRequest(header, "");
   header.count = 1;

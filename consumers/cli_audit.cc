@@ -185,21 +185,32 @@ int Check(const Arguments& a) {
   return proven->verdict.satisfied ? 0 : 1;
 }
 
+// A home whose contents an auditor may open: its log, with the keys of what is sealed there.
+struct OpenedHome {
+  Home home;
+  std::unique_ptr<Log> log;
+  std::unique_ptr<KeyHolder> holder;
+  std::unique_ptr<KeyStore> keys;
+  LedgerPublic ledger;
+
+  static Result<OpenedHome> Open(const Arguments& a) {
+    OpenedHome out;
+    ASSIGN_OR_RETURN(out.home, OpenHome(a.home));
+    ASSIGN_OR_RETURN(out.log, OpenLogOfHome(out.home));
+    ASSIGN_OR_RETURN(out.holder, OpenHolder(out.home));
+    ASSIGN_OR_RETURN(out.keys, KeyStore::Open(out.home.Path("keystore"), KeyStore::Mode::kRead, out.holder.get()));
+    ASSIGN_OR_RETURN(out.ledger, ReadLedgerPublic(a.ledger.empty() ? out.home.Path("ledger.pub.json") : a.ledger));
+    return out;
+  }
+};
+
 int Replay(const Arguments& a) {
-  auto home = OpenHome(a.home);
-  if (!home.ok()) return Fail(home.status());
-  auto log = OpenLogOfHome(*home);
-  if (!log.ok()) return Fail(log.status());
-  auto holder = OpenHolder(*home);
-  if (!holder.ok()) return Fail(holder.status());
-  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
-  if (!keys.ok()) return Fail(keys.status());
-  auto ledger = ReadLedgerPublic(a.ledger.empty() ? home->Path("ledger.pub.json") : a.ledger);
-  if (!ledger.ok()) return Fail(ledger.status());
+  auto opened = OpenedHome::Open(a);
+  if (!opened.ok()) return Fail(opened.status());
   ReplayOptions options;
-  options.ledger = *ledger;
-  options.log = log->get();
-  options.keys = keys->get();
+  options.ledger = opened->ledger;
+  options.log = opened->log.get();
+  options.keys = opened->keys.get();
   options.out = a.out;
   options.from = a.from;
   if (a.position) options.position = Position(*a.position);
@@ -240,27 +251,19 @@ class RecordFileDirectory {
 };
 
 int RunReexecution(const Arguments& a) {
-  auto home = OpenHome(a.home);
-  if (!home.ok()) return Fail(home.status());
-  auto log = OpenLogOfHome(*home);
-  if (!log.ok()) return Fail(log.status());
-  auto holder = OpenHolder(*home);
-  if (!holder.ok()) return Fail(holder.status());
-  auto keys = KeyStore::Open(home->Path("keystore"), KeyStore::Mode::kRead, holder->get());
-  if (!keys.ok()) return Fail(keys.status());
-  auto ledger = ReadLedgerPublic(a.ledger.empty() ? home->Path("ledger.pub.json") : a.ledger);
-  if (!ledger.ok()) return Fail(ledger.status());
-  auto matching = CurrentMatching(*home);
+  auto opened = OpenedHome::Open(a);
+  if (!opened.ok()) return Fail(opened.status());
+  auto matching = CurrentMatching(opened->home);
   if (!matching.ok()) return Fail(matching.status());
-  const RecordFileDirectory dir(*home, a.dir);
+  const RecordFileDirectory dir(opened->home, a.dir);
   const SystemClock clock;
   ReexecutionOptions options;
-  options.ledger = *ledger;
-  options.log = log->get();
-  options.keys = keys->get();
+  options.ledger = opened->ledger;
+  options.log = opened->log.get();
+  options.keys = opened->keys.get();
   options.clock = &clock;
   options.matching = *matching;
-  options.at_rest = holder->get();
+  options.at_rest = opened->holder.get();
   options.dir = dir.path();
   options.keep = !a.dir.empty();
   if (a.first) options.from = Position(*a.first);

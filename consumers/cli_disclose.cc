@@ -83,13 +83,10 @@ Status HandOut(const std::string& folder, const std::string& out) {
 
 Result<ordered_json> Order(const Arguments& a, NodeAccess& node, const MatterRequest* request, v1::EventKind kind,
                            const std::string& event) {
-  const std::string path =
-      a.operator_key.empty() ? node.home().Path("operators/" + a.operator_id + ".key") : a.operator_key;
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + a.operator_id + ": no key at " + path);
+  ASSIGN_OR_RETURN(const SigningKey key, ReadOperatorKey(node.home(), a.operator_id, a.operator_key));
   const Digest digest = Sha256Of({event});
   ASSIGN_OR_RETURN(const v1::OperatorAct act,
-                   SignAct(a.operator_id, *key, a.terminal, kDiscloseTag, digest, SystemClock().Now()));
+                   SignAct(a.operator_id, key, a.terminal, kDiscloseTag, digest, SystemClock().Now()));
   node::Request asked;
   node::Disclose& order = *asked.mutable_disclose();
   order.set_kind(static_cast<std::uint32_t>(kind));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "consumers/cli_registry.h"
+#include "consumers/provision_request.h"
 #include "events/provision.pb.h"
 #include "ledger/files.h"
 
@@ -29,12 +30,6 @@ struct Arguments {
   std::optional<std::uint64_t> position;
   bool consent = false;
 };
-
-const std::map<std::string, v1::ProvisionMode> kModes = {{"immediate", v1::PROVISION_MODE_IMMEDIATE},
-                                                         {"batch", v1::PROVISION_MODE_BATCH},
-                                                         {"standing", v1::PROVISION_MODE_STANDING}};
-const std::map<std::string, v1::DeliveryMethod> kMethods = {{"line", v1::DELIVERY_METHOD_LINE},
-                                                            {"medium", v1::DELIVERY_METHOD_MEDIUM}};
 
 // The consents of --operator, to what has that digest.
 template <typename Event>
@@ -97,8 +92,8 @@ int PolicyExplain(const Arguments& a) {
   asked.set_agency(a.agency);
   asked.set_basis(a.basis);
   asked.set_duty(a.duty);
-  asked.set_mode(kModes.at(a.mode));
-  asked.set_method(kMethods.at(a.method));
+  asked.set_mode(*ModeFromName(a.mode));
+  asked.set_method(*MethodFromName(a.method));
   for (const std::string& key : a.keys) asked.add_condition_keys(key);
   for (const std::string& field : a.fields) asked.add_fields(field);
   asked.set_consent(a.consent);
@@ -170,8 +165,8 @@ void AddPolicyCommands(Cli& cli) {
   explain->add_option("--agency", a->agency, "利用機関")->required();
   explain->add_option("--basis", a->basis, "根拠")->required();
   explain->add_option("--duty", a->duty, "事務コード")->required();
-  explain->add_option("--mode", a->mode, "即時・一括・継続")->check(CLI::IsMember(kModes));
-  explain->add_option("--method", a->method, "回線・媒体")->check(CLI::IsMember(kMethods));
+  explain->add_option("--mode", a->mode, "即時・一括・継続")->check(CLI::IsMember({"immediate", "batch", "standing"}));
+  explain->add_option("--method", a->method, "回線・媒体")->check(CLI::IsMember({"line", "medium"}));
   explain->add_option("--key", a->keys, "照会の鍵（name, kana, birth, sex, address, individual_number …）");
   explain->add_option("--field", a->fields, "求める項目（なければ規則のすべて）");
   explain->add_flag("--consent", a->consent, "本人の同意がある");

@@ -33,10 +33,8 @@ struct Arguments {
 };
 
 Result<v1::OperatorAct> SignedAct(const Arguments& a, const Home& home, const Digest& request) {
-  const std::string path = a.operator_key.empty() ? home.Path("operators/" + a.operator_id + ".key") : a.operator_key;
-  auto key = ReadSigningKey(path);
-  if (!key.ok()) return Denied("operator " + a.operator_id + ": no key at " + path);
-  return SignAct(a.operator_id, *key, a.terminal, kProvideTag, request, SystemClock().Now());
+  ASSIGN_OR_RETURN(const SigningKey key, ReadOperatorKey(home, a.operator_id, a.operator_key));
+  return SignAct(a.operator_id, key, a.terminal, kProvideTag, request, SystemClock().Now());
 }
 
 Result<std::string> ReadSignature(const std::string& path) {

@@ -101,6 +101,15 @@ std::string ProvisionJson(const ProvisionRegister::Given& given) {
   return out.dump();
 }
 
+// A reference that is known: the same asked again is answered as before.
+template <typename Message>
+Result<DisclosingOutcome> AskedBefore(const Matter& matter, const Message& event, const std::string& what) {
+  auto earlier = Parsed<Message>(matter.events[0]);
+  earlier.clear_operator_act();
+  if (!Same(earlier, event)) return Conflict("reference: この番号は別の" + what + "に使われています");
+  return DisclosingOutcome{matter.events[0].position, "", ""};
+}
+
 }  // namespace
 
 // One order, and what is known when its turn comes.
@@ -464,12 +473,7 @@ Result<DisclosingOutcome> Disclosing::DecideDisclosure(const Turn& turn, v1::Dis
 
 Result<DisclosingOutcome> Disclosing::AskCorrection(const Turn& turn, v1::CorrectionRequested event) {
   ASSIGN_OR_RETURN(const std::optional<Matter> matter, turn.MatterOf(Duty::kCorrection, event.reference()));
-  if (matter) {
-    auto earlier = Parsed<v1::CorrectionRequested>(matter->events[0]);
-    earlier.clear_operator_act();
-    if (!Same(earlier, event)) return Conflict("reference: この番号は別の申出に使われています");
-    return DisclosingOutcome{matter->events[0].position, "", ""};
-  }
+  if (matter) return AskedBefore(*matter, event, "申出");
   RETURN_IF_ERROR(CheckApplicant(event.applicant(), true));
   if (DateOf(event.applicant().received_on()) > turn.today) return Invalid("received_on: まだ来ていない日です");
   if (event.items().empty()) return Invalid("items: 申出の内容がありません");
@@ -581,12 +585,7 @@ Result<DisclosingOutcome> Disclosing::LinkCorrection(const Turn& turn, const Mat
 
 Result<DisclosingOutcome> Disclosing::AskSuspension(const Turn& turn, v1::SuspensionRequested event) {
   ASSIGN_OR_RETURN(const std::optional<Matter> matter, turn.MatterOf(Duty::kSuspension, event.reference()));
-  if (matter) {
-    auto earlier = Parsed<v1::SuspensionRequested>(matter->events[0]);
-    earlier.clear_operator_act();
-    if (!Same(earlier, event)) return Conflict("reference: この番号は別の請求に使われています");
-    return DisclosingOutcome{matter->events[0].position, "", ""};
-  }
+  if (matter) return AskedBefore(*matter, event, "請求");
   RETURN_IF_ERROR(CheckApplicant(event.applicant(), true));
   if (DateOf(event.applicant().received_on()) > turn.today) return Invalid("received_on: まだ来ていない日です");
   if (event.grounds().empty()) return Invalid("grounds: 請求の理由が要ります");

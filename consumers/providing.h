@@ -27,8 +27,6 @@ namespace daicho {
 
 // What an operator who handles a request signs: see operator_act.h, over the digest of the request.
 inline constexpr std::string_view kProvideTag = "daicho/provide/1\n";
-// What an agency signs of an answer that it has opened, before the bytes of its AgencyReceipt.
-inline constexpr std::string_view kAgencyReceiptTag = "daicho/agency-receipt/1\n";
 
 struct ProvidingOptions {
   int prefecture = 0;

@@ -20,7 +20,9 @@ constexpr std::size_t kReferenceBytesMax = 64;
 constexpr std::size_t kIdBytesMax = 64;
 
 constexpr std::array<std::pair<v1::ProvisionMode, std::string_view>, 3> kModes = {
-    {{v1::PROVISION_MODE_IMMEDIATE, "immediate"}, {v1::PROVISION_MODE_BATCH, "batch"}, {v1::PROVISION_MODE_STANDING, "standing"}}};
+    {{v1::PROVISION_MODE_IMMEDIATE, "immediate"},
+     {v1::PROVISION_MODE_BATCH, "batch"},
+     {v1::PROVISION_MODE_STANDING, "standing"}}};
 constexpr std::array<std::pair<v1::DeliveryMethod, std::string_view>, 2> kMethods = {
     {{v1::DELIVERY_METHOD_LINE, "line"}, {v1::DELIVERY_METHOD_MEDIUM, "medium"}}};
 
@@ -29,6 +31,8 @@ std::string_view NameIn(const Table& table, Value value) {
   const auto found = std::ranges::find(table, value, [](const auto& row) { return row.first; });
   return found == table.end() ? std::string_view() : found->second;
 }
+}  // namespace
+
 std::optional<v1::ProvisionMode> ModeFromName(std::string_view name) {
   for (const auto& [mode, known] : kModes) {
     if (known == name) return mode;
@@ -41,6 +45,8 @@ std::optional<v1::DeliveryMethod> MethodFromName(std::string_view name) {
   }
   return std::nullopt;
 }
+
+namespace {
 
 // Line 1 as it is read.
 struct HeaderText : RequestHeader {
@@ -130,6 +136,13 @@ bool IsReference(std::string_view text) {
   return !text.empty() && text.size() <= kReferenceBytesMax && text != "." && text != ".." &&
          text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") ==
              std::string_view::npos;
+}
+
+bool IsSignedBy(const std::string& key, std::string_view message, std::string_view signature) {
+  const auto bytes = ToArray<32>(key);
+  if (!bytes.ok()) return false;
+  const auto verifier = VerifyingKey::From(*bytes);
+  return verifier.ok() && verifier->Verify(message, signature).ok();
 }
 
 std::string_view ModeName(v1::ProvisionMode mode) { return NameIn(kModes, mode); }

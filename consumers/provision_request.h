@@ -8,6 +8,7 @@
 // signature lies in FILE.sig, as hex.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,11 @@
 namespace daicho {
 
 inline constexpr std::string_view kRequestTag = "daicho/request/1\n";
+// What it signs when it has opened an answer: that ‖ v1::AgencyReceipt.
+inline constexpr std::string_view kAgencyReceiptTag = "daicho/agency-receipt/1\n";
+// Whether `signature` is of `message` by a registered Ed25519 key, 32 bytes.
+bool IsSignedBy(const std::string& key, std::string_view message, std::string_view signature);
+
 inline constexpr std::uint64_t kRequestLinesMax = 1'000'000;
 inline constexpr std::size_t kRequestBytesMax = 1u << 30;
 inline constexpr std::size_t kRequestLineBytesMax = 4'096;
@@ -65,6 +71,8 @@ class ProvisionRequestReader {
 bool IsReference(std::string_view text);
 std::string_view ModeName(v1::ProvisionMode mode);
 std::string_view MethodName(v1::DeliveryMethod method);
+std::optional<v1::ProvisionMode> ModeFromName(std::string_view name);
+std::optional<v1::DeliveryMethod> MethodFromName(std::string_view name);
 
 // The bytes of a request. `lines`: each ended by a newline, as many as header.count.
 std::string WriteRequest(const RequestHeader& header, std::string_view lines);

@@ -131,6 +131,19 @@ class Deciding {
 
 }  // namespace
 
+ProvisionRequest RequestOf(const v1::Provision& provision, Date on) {
+  ProvisionRequest out;
+  out.agency = provision.agency();
+  out.basis = provision.basis();
+  out.duty = provision.duty();
+  out.mode = provision.mode();
+  out.method = provision.method();
+  out.fields.assign(provision.fields().begin(), provision.fields().end());
+  out.on = on;
+  out.conditions = 0;
+  return out;
+}
+
 ProvisionDecision Decide(const Registry& registry, const ProvisionRequest& request) {
   return Deciding(registry, request).Decide();
 }

@@ -22,6 +22,9 @@ struct ProvisionRequest {
   std::uint64_t asked_before = 0;           // conditions of the agency under this basis on that day before it
 };
 
+// What a recorded provision or transfer was asked by; `conditions` is the caller's to say, 0: its quota is not judged.
+ProvisionRequest RequestOf(const v1::Provision& provision, Date on);
+
 struct ProvisionDecision {
   v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;  // UNSPECIFIED: permitted
   std::string message;               // why it is refused, for people: field, colon, the rule

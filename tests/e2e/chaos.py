@@ -219,36 +219,41 @@ class Pass(UnderFire):
             raise Failed(f"{what}: {found}, but undisturbed {expected}")
 
 
+def passes(log, kills, roles, directory, begin, check):
+    """Ledger after ledger until enough kills are made. `begin(directory, address)` makes a pass, `check` judges it.
+    The passes, and their kills in words."""
+    made, done, deaths = 0, [], collections.Counter()
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(Broker(directory / "kafka")) if log == "kafka" else None
+        while made < kills:
+            if done and broker:
+                broker.reset()
+            one = begin(directory / f"{log}-{len(done)}", broker and broker.log)
+            try:
+                made += one.run(roles, kills - made)
+                check(one)
+            finally:
+                one.node.kill()
+            done.append(one)
+            deaths += one.deaths
+            print(f"  {log}: {made} of {kills} kills, {len(done)} ledgers", file=sys.stderr, flush=True)
+    return done, f"{made} kills ({', '.join(f'{n} {w}' for w, n in sorted(deaths.items()))})"
+
+
 def chaos(log, kills, role, seed, directory):
     """One log. Prints a line; raises Failed."""
     source = random.Random(f"{seed}/{log}/{role}")
     notices = Notices(directory / "notices", RESIDENTS, YEARS)
     reference = Reference(directory / "reference", notices)
     roles = [each for each in ROLES[log] if VICTIMS[role] in each]
-    made = passes = resends = 0
-    deaths, restarts = collections.Counter(), []
     started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        broker = stack.enter_context(Broker(directory / "kafka")) if log == "kafka" else None
-        while made < kills:
-            if passes and broker:
-                broker.reset()
-            one = Pass(directory / f"{log}-{passes}", broker and broker.log, ROLES[log], notices, source)
-            try:
-                made += one.run(roles, kills - made)
-                one.check(reference)
-            finally:
-                one.node.kill()
-            passes += 1
-            resends += one.resends
-            deaths += one.deaths
-            restarts += one.restart_seconds
-            print(f"  {log}: {made} of {kills} kills, {passes} ledgers", file=sys.stderr, flush=True)
-    restarts.sort()
+    done, deaths = passes(log, kills, roles, directory,
+                          lambda place, address: Pass(place, address, ROLES[log], notices, source),
+                          lambda one: one.check(reference))
+    restarts = sorted(seconds for one in done for seconds in one.restart_seconds)
     middle = f", restart {restarts[len(restarts) // 2]:.2f} s median, {restarts[-1]:.2f} s max" if restarts else ""
-    print(f"{log}: seed {seed}: {made} kills ({', '.join(f'{n} {w}' for w, n in sorted(deaths.items()))}), "
-          f"{resends} sends repeated, {passes} ledgers of {reference.size} entries each, all as undisturbed{middle}, "
-          f"{time.monotonic() - started:.0f} s", flush=True)
+    print(f"{log}: seed {seed}: {deaths}, {sum(one.resends for one in done)} sends repeated, {len(done)} ledgers of "
+          f"{reference.size} entries each, all as undisturbed{middle}, {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main(arguments=None):

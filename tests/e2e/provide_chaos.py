@@ -12,17 +12,15 @@ Whoever asks gets no answer from a node that has died, and asks the same again u
 """
 
 import collections
-import contextlib
 import json
 import random
 import re
-import sys
 import threading
 import time
 
-from chaos import UnderFire
+from chaos import UnderFire, passes
 from daicho_agency import Agency, Unavailable
-from daicho_node import EVERY_ROLE, Broker, Failed, Node, Notices, daicho, temporary_directory, wait_until
+from daicho_node import EVERY_ROLE, Failed, Notices, daicho, wait_until
 
 RESIDENTS = 300
 ASKERS = 3
@@ -200,25 +198,9 @@ def chaos_of_provision(log, kills, seed, directory):
     """One log. Prints a line; raises Failed."""
     source = random.Random(f"{seed}/{log}/provision")
     notices = Notices(directory / "notices", RESIDENTS, 0)
-    made = passes = requests = 0
-    deaths, restarts = collections.Counter(), []
     started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        broker = stack.enter_context(Broker(directory / "kafka")) if log == "kafka" else None
-        while made < kills:
-            if passes and broker:
-                broker.reset()
-            one = ProvisionPass(directory / f"{log}-{passes}", broker and broker.log, ROLES[log], notices, source)
-            try:
-                made += one.run(ROLES[log], kills - made)
-                one.check()
-            finally:
-                one.node.kill()
-            passes += 1
-            requests += len(one.asked)
-            deaths += one.deaths
-            restarts += one.restart_seconds
-            print(f"  {log}: {made} of {kills} kills, {passes} ledgers", file=sys.stderr, flush=True)
-    print(f"{log}: seed {seed}: {made} kills ({', '.join(f'{n} {w}' for w, n in sorted(deaths.items()))}) while agencies "
-          f"asked, {passes} ledgers, {requests} requests, each answered once and again alike, "
-          f"{time.monotonic() - started:.0f} s", flush=True)
+    done, deaths = passes(log, kills, ROLES[log], directory,
+                          lambda place, address: ProvisionPass(place, address, ROLES[log], notices, source),
+                          ProvisionPass.check)
+    print(f"{log}: seed {seed}: {deaths} while agencies asked, {len(done)} ledgers, {sum(len(one.asked) for one in done)} "
+          f"requests, each answered once and again alike, {time.monotonic() - started:.0f} s", flush=True)
