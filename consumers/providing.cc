@@ -490,6 +490,7 @@ struct Providing::Impl {
     v1::Provision provision;  // what all events of the request say alike
     ProvisionDecision decision;
     std::vector<FileError> errors;
+    bool rightful = false;  // the agency asked it, by somebody who may handle it: what is answered may go on
   };
 
   // Whether it is answered. `first`: what the ledger has of that reference already.
@@ -543,14 +544,18 @@ struct Providing::Impl {
     p.set_recipient(agency->second.recipient());
     const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_SIGNING, header.agency);
     if (key.ok()) p.set_request_key_id(key->key_id);
-    if (!key.ok() || !VerifiesRequest(key->key, digest, asked.signature)) {
+    const bool by_agency =
+        key.ok() && IsSignedBy(key->key, std::string(kRequestTag).append(digest), asked.signature);
+    const auto not_by = CheckOperator(registry, asked.operator_act, of_request, header.mode, now);
+    out.rightful = by_agency && !not_by;
+    if (!by_agency) {
       refuse(v1::REFUSAL_REASON_SIGNATURE, "signature: 利用機関の署名を検証できません");
+    } else if (not_by) {
+      refuse(not_by->reason, not_by->message);
     } else if (header.ends && !(first && first->provision.mode() == v1::PROVISION_MODE_STANDING)) {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号の継続の照会はありません");
     } else if (!header.ends && first && first->provision.request_digest() != digest) {
       refuse(v1::REFUSAL_REASON_REFERENCE, "reference: この番号は別の照会に使われています");
-    } else if (auto refusal = CheckOperator(registry, asked.operator_act, of_request, header.mode, now)) {
-      refuse(refusal->reason, std::move(refusal->message));
     } else if (out.errors = reader.Check(); !out.errors.empty()) {
       refuse(v1::REFUSAL_REASON_MALFORMED, "request: 様式に合わない行があります");
     } else {
@@ -560,13 +565,6 @@ struct Providing::Impl {
     if (out.decision.agreement) p.set_agreement_position(out.decision.agreement->value());
     p.set_refusal(out.decision.refusal);
     return out;
-  }
-
-  static bool VerifiesRequest(const std::string& key, std::string_view digest, std::string_view signature) {
-    const auto bytes = ToArray<32>(key);
-    if (!bytes.ok()) return false;
-    const auto verifier = VerifyingKey::From(*bytes);
-    return verifier.ok() && verifier->Verify(std::string(kRequestTag).append(digest), signature).ok();
   }
 
   // Of a request whose reference has an event but no good right to it, too.
@@ -606,14 +604,12 @@ struct Providing::Impl {
     ASSIGN_OR_RETURN(auto first, provided.First(header.agency, header.reference, at));
     ASSIGN_OR_RETURN(Judged judged,
                      Judge(asked, reader, digest, registry, at, *projector, claimed.active, first));
-    const v1::RefusalReason refusal = judged.decision.refusal;
     // The end of a standing request is an event under the reference of its beginning.
     if (header.ends && first) {
       ASSIGN_OR_RETURN(first, EndOf(provided, header, View(digest), at));
     }
     const bool same = first && first->provision.request_digest() == View(digest);
-    const bool rightful = refusal != v1::REFUSAL_REASON_SIGNATURE && refusal != v1::REFUSAL_REASON_UNKNOWN_AGENCY;
-    if (same && rightful) return GoOn(asked, std::move(reader), *first, registry, claimed);
+    if (same && judged.rightful) return GoOn(asked, std::move(reader), *first, registry, claimed);
     if (!judged.decision.permitted()) {
       if (asked.operator_act.operator_id().empty()) {
         // From the agency's topic, which is read again from a place before a crash.
@@ -682,16 +678,8 @@ struct Providing::Impl {
     judged.provision.clear_delivered_digest();
     const Position evaluated_at(judged.provision.evaluated_at());
     ASSIGN_OR_RETURN(const Registry then, projector->RegistryAt(evaluated_at));
-    ProvisionRequest request;
-    request.agency = judged.provision.agency();
-    request.basis = judged.provision.basis();
-    request.duty = judged.provision.duty();
-    request.mode = judged.provision.mode();
-    request.method = judged.provision.method();
-    request.fields.assign(judged.provision.fields().begin(), judged.provision.fields().end());
-    request.on = ParseDate(judged.provision.judged_on()).value();
-    request.conditions = 0;  // its quota is used already
-    judged.decision = Decide(then, request);
+    // Its quota is used already.
+    judged.decision = Decide(then, RequestOf(judged.provision, ParseDate(judged.provision.judged_on()).value()));
     if (!judged.decision.permitted()) return Internal("the request was answered against its policy");
     if (events.size() == chunks && asked.out.empty() && judged.provision.mode() == v1::PROVISION_MODE_IMMEDIATE) {
       return Again(events.front());
@@ -775,14 +763,14 @@ struct Providing::Impl {
           answers.Add(std::move(answer));
         }
         if (file != nullptr) RETURN_IF_ERROR(file->Write(answers.lines()));
-        answers.PutInto(provision);
         claimed.active.done += size;
         if (known) {
+          answers.PutInto(provision);
           if (had[chunk].provision.result_digest() == provision.result_digest()) continue;
           return Erased("reference: 答えの一部は保存期間を過ぎて消去されています");
         }
-        Tally(provision, out);
         Item item = MakeItem(std::move(provision), std::move(answers), recipient, "");
+        Tally(item.provision, out);
         if (chunks == 1) out.cms = item.cms;
         ASSIGN_OR_RETURN(auto admitted, Enqueue(std::move(item)));
         window.push_back(std::move(admitted));
@@ -910,9 +898,7 @@ struct Providing::Impl {
       return PassOver(topic, record, "受領の対象がありません");
     }
     const auto key = registry.CurrentKey(v1::KEY_USE_AGENCY_SIGNING, receipt.agency());
-    const auto bytes = key.ok() ? ToArray<32>(key->key) : Result<Key256>(key.status());
-    const auto verifier = bytes.ok() ? VerifyingKey::From(*bytes) : Result<VerifyingKey>(bytes.status());
-    if (!verifier.ok() || !verifier->Verify(std::string(kAgencyReceiptTag) + received.receipt(), received.signature()).ok()) {
+    if (!key.ok() || !IsSignedBy(key->key, std::string(kAgencyReceiptTag) + received.receipt(), received.signature())) {
       return PassOver(topic, record, "受領の署名を検証できません");
     }
     ASSIGN_OR_RETURN(const auto before, provided.ReceiptOf(provision, Position(end.value() - 1)));
@@ -975,17 +961,8 @@ struct Providing::Impl {
       }
     }
     v1::Provision provision = subscription.provision;
-    const TimeMicros now = options.clock->Now();
-    ProvisionRequest request;
-    request.agency = provision.agency();
-    request.basis = provision.basis();
-    request.duty = provision.duty();
-    request.mode = provision.mode();
-    request.method = provision.method();
-    request.fields.assign(provision.fields().begin(), provision.fields().end());
-    request.on = JapanDate(now);
-    request.conditions = 0;  // nobody asked
-    const ProvisionDecision decision = Decide(registry, request);
+    const Date today = JapanDate(options.clock->Now());
+    const ProvisionDecision decision = Decide(registry, RequestOf(provision, today));  // nobody asked: no quota
     provision.clear_delivered_digest();
     provision.clear_operator_act();
     provision.set_cause_position(cause.value());
@@ -993,13 +970,13 @@ struct Providing::Impl {
     provision.set_chunk_count(1);
     provision.set_conditions(0);
     provision.set_evaluated_at(at.value());
-    provision.set_judged_on(FormatDate(request.on));
+    provision.set_judged_on(FormatDate(today));
     provision.set_policy_position(decision.policy ? decision.policy->value() : 0);
     provision.set_agreement_position(decision.agreement ? decision.agreement->value() : 0);
     provision.set_refusal(decision.refusal);
     EventAnswers answers;
     if (decision.permitted()) {
-      const AnswerBasis basis{projector, *decision.rule, decision.fields, at, request.on};
+      const AnswerBasis basis{projector, *decision.rule, decision.fields, at, today};
       ASSIGN_OR_RETURN(ConditionAnswer answer, AnswerUpdate(basis, id, subject));
       answers.Add(std::move(answer));
     }

@@ -92,6 +92,17 @@ class Provide(unittest.TestCase):
         self.assertEqual(first["positions"], again["positions"])
         self.assertEqual(request.with_suffix(".a").read_bytes(), request.with_suffix(".b").read_bytes())
         self.assertEqual(self.node.status()["size"], size, "nothing more is recorded")
+        # Not by somebody who may not handle it: nothing of what was answered comes out again.
+        key = self.directory / "op3.key"
+        public_key = self.directory / "op3.pub"
+        public_key.write_text(daicho("operator", "keygen", "--out", key).out)
+        daicho("operator", "add", "--home", self.node.home, "--operator", "op3", "--public-key", public_key,
+               "--role", "administrator")
+        size = self.node.status()["size"]
+        told = boe.provide(request, "--operator-key", key, "--out", request.with_suffix(".c"), operator="op3", status=1)
+        self.assertEqual(told["refusal"], "permission")
+        self.assertEqual(self.node.status()["size"], size + 1, "the attempt is recorded")
+        size += 1
         # Its number cannot be used for another.
         other = boe.write("30-15-2/6-3", "6-3-1", [{"id": "1", **self.number(1)}], mode="immediate", reference="R8-0001")
         self.assertEqual(boe.provide(other, status=1)["refusal"], "reference")
