@@ -110,6 +110,7 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
 bool IsLocal(const std::string& log);               // "local:DIR"
 std::string LocalDirectory(const std::string& log);
 // Errors: kInvalid for a name that is neither, kUnavailable.
-Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config);
+Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config,
+                                     bool appends_soon = false);
 
 }  // namespace daicho

@@ -1,6 +1,6 @@
 // An official letter (公文書) as PDF: A4 upright, in IPAmj明朝, laid out as offices do
 // (右上に文書番号と日付、左に宛名、 右に発信者、中央に標題、本文、「記」), with annexes (別紙) of captioned tables that
-// run over as many pages as they take. The one door to cairo and FreeType.
+// run over as many pages as they take.
 //
 // A character that the font cannot draw makes an error, never another glyph (see letter_type.h).
 #pragma once
@@ -54,7 +54,7 @@ struct Letter {
 inline constexpr const char* kLetterFont = "/usr/share/fonts/truetype/ipamj/ipamjm.ttf";  // Debian: fonts-ipamj-mincho
 
 // Errors: kInvalid with the place (標題, 別紙1 表1 2行1列) and the character that the font lacks, or for an image that
-// is no PNG of at most 1024 pixels a side; kUnavailable without the font.
+// is no PNG of at most 1024 pixels a side; kUnavailable without the font or the module that draws.
 Result<std::string> LetterPdf(const Letter& letter, const std::string& font = kLetterFont);
 
 }  // namespace daicho

@@ -242,7 +242,6 @@ struct Submitter::Impl {
     if (!submission.ParseFromString(pending.submission)) return Corrupt("the pending submission is damaged");
     const Digest name = Sha256Of({submission.head()});
     const Record record{options.issuer, std::move(pending.submission), {}};
-    RETURN_IF_ERROR(Follow());
     Status appended = options.log->Append(topics.Inbox(options.issuer), record);
     if (appended.code() == Code::kNotFound) {
       return Denied("issuer " + options.issuer + " is not registered with this ledger");

@@ -298,7 +298,19 @@ class KafkaLog::Core {
  private:
   // The shared producer of single appends, with the thread that brings its delivery reports.
   struct Producer {
+    explicit Producer(std::unique_ptr<Client> opened)
+        : client(std::move(opened)),
+          reports(rd_kafka_queue_get_main(client->get())),
+          poller([this](std::stop_token stop) {
+            while (!stop.stop_requested()) rd_kafka_poll(client->get(), 100);
+          }) {}
+    ~Producer() {
+      poller.request_stop();
+      rd_kafka_queue_yield(reports.get());  // out of its wait
+    }
+
     std::unique_ptr<Client> client;
+    QueuePtr reports;
     std::jthread poller;
   };
 
@@ -320,6 +332,7 @@ Status KafkaLog::Core::Open() {
   // Reads no records but asks for bounds, as of all that was written.
   ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
                                         ConsumerFixed("read_uncommitted")));
+  if (options_.appends_soon) RETURN_IF_ERROR(SharedProducer().status());
   return Metadata(nullptr, Deadline(options_.timeout)).status();
 }
 
@@ -435,18 +448,14 @@ Result<std::shared_ptr<KafkaLog::Core::Producer>> KafkaLog::Core::SharedProducer
   // librdkafka 2.0.2 may lose step with the broker for good; a new producer starts afresh.
   if (producer_ && rd_kafka_fatal_error(producer_->client->get(), nullptr, 0)) producer_.reset();
   if (producer_) return producer_;
-  auto made = std::make_shared<Producer>();
   ASSIGN_OR_RETURN(
-      made->client,
+      auto client,
       Client::Open(RD_KAFKA_PRODUCER, options_, ProducerTuning(options_, "0"),
                    kProducerFixed +
                        Settings{{"message.timeout.ms",
                                  std::to_string(std::max(1, Millis(options_.append_timeout)))}}));
-  made->poller = std::jthread([kafka = made->client->get()](std::stop_token stop) {
-    while (!stop.stop_requested()) rd_kafka_poll(kafka, 100);
-  });
-  producer_ = made;
-  return made;
+  producer_ = std::make_shared<Producer>(std::move(client));
+  return producer_;
 }
 
 Status KafkaLog::Core::Append(const std::string& topic, const Record& record) {

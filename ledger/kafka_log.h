@@ -22,6 +22,7 @@ struct KafkaLogOptions {
   std::chrono::milliseconds timeout{10'000};  // of every request but an append
   std::chrono::milliseconds append_timeout{
       30'000};  // after it, the outcome of an append is unknown
+  bool appends_soon = false;  // the producer of single appends connects with the log, not at the first of them
 };
 
 class KafkaLog : public Log {

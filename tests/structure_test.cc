@@ -47,7 +47,7 @@ const std::vector<Door>& Doors() {
       {"PKCS#11", std::regex(R"(<p11-kit/)"), {"ledger/pkcs11.cc"}, true},
       {"librdkafka", std::regex(R"(<librdkafka/)"), {"ledger/kafka_log.cc"}, true},
       {"HarfBuzz", std::regex(R"(<hb[.-])"), {"consumers/letter_type.cc"}, true},
-      {"cairo", std::regex(R"(<cairo)"), {"consumers/letter.cc"}, true},
+      {"cairo", std::regex(R"(<cairo)"), {"consumers/letter_drawing.cc"}, true},
       // One file pays for its templates and stops its exceptions. asio::ssl is TLS alone: what Daichō itself
       // signs, hashes and seals stays within events/crypto.
       {"Boost", std::regex(R"(<boost/)"), {"consumers/http.cc"}, true},
