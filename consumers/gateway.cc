@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "consumers/node_socket.h"
@@ -164,13 +165,13 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   out->dir_ = dir;
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
   out->issuer_ = settings["issuer"];
-  ASSIGN_OR_RETURN(out->log_, OpenServedLog(log, kafka_config));
+  // While it connects, the rest is read.
+  auto opening = std::async(std::launch::async, [&] { return OpenServedLog(log, kafka_config); });
   SubmitterOptions options;
   options.dir = dir + "/outbox";
   options.issuer = out->issuer_;
   options.prefecture = std::stoi(out->issuer_.substr(0, 2));
   ASSIGN_OR_RETURN(options.key, ReadSigningKey(dir + "/keys/issuer.key"));
-  options.log = out->log_.get();
   options.clock = &out->clock_;
   options.next_key = [dir]() -> Result<std::optional<SigningKey>> {
     if (!FileExists(dir + kNextKey)) return std::optional<SigningKey>();
@@ -184,6 +185,8 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   options.on_receipt = [gateway = out.get()](const std::string& tag, const v1::Receipt& receipt) {
     return gateway->Keep(tag, receipt);
   };
+  ASSIGN_OR_RETURN(out->log_, opening.get());
+  options.log = out->log_.get();
   ASSIGN_OR_RETURN(out->submitter_, Submitter::Open(std::move(options)));
   RETURN_IF_ERROR(out->submitter_->SettlePending().status());
   return out;
