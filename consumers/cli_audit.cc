@@ -46,7 +46,7 @@ struct Source {
 
 // A node that is running has its local log open: it is read through the node then.
 Result<std::unique_ptr<Log>> OpenLogOfHome(const Home& home) {
-  auto log = OpenLog(home.log, home.kafka_config);
+  auto log = OpenLog(home.log, home.kafka_config, LogUse::kReadToEnd);
   if (log.ok() || !IsLocal(home.log) || log.status().code() != Code::kUnavailable) return log;
   auto socket = OpenSocketLog(home.Socket());
   return socket.ok() ? std::move(socket) : std::move(log);
@@ -70,7 +70,7 @@ Result<Source> OpenSource(const Arguments& a) {
     }
   } else {
     if (pinned.empty()) return Invalid("--ledger: needed with --log");
-    ASSIGN_OR_RETURN(out.log, OpenLog(a.log, a.cli.kafka_config));
+    ASSIGN_OR_RETURN(out.log, OpenLog(a.log, a.cli.kafka_config, LogUse::kReadToEnd));
     out.name = a.log;
   }
   ASSIGN_OR_RETURN(out.ledger, ReadLedgerPublic(pinned));

@@ -210,7 +210,7 @@ int Rebuild(const Arguments& a) {
   if (SocketClient::Connect(home->Socket()).ok()) {
     return Fail(Unavailable("a node is serving this home; stop it before rebuilding"));
   }
-  auto log = OpenLog(home->log, home->kafka_config);
+  auto log = OpenLog(home->log, home->kafka_config, LogUse::kReadToEnd);
   if (!log.ok()) return Fail(log.status());
   auto holder = OpenHolder(*home);
   if (!holder.ok()) return Fail(holder.status());

@@ -353,7 +353,7 @@ Result<Home> OpenHome(const std::string& dir) {
 bool IsLocal(const std::string& log) { return log.starts_with("local:"); }
 std::string LocalDirectory(const std::string& log) { return log.substr(6); }
 
-Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config, bool appends_soon) {
+Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config, LogUse use) {
   constexpr std::string_view kKafka = "kafka://";
   if (IsLocal(log)) {
     ASSIGN_OR_RETURN(auto opened, LocalLog::Open(LocalDirectory(log)));
@@ -362,7 +362,8 @@ Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& 
   if (!log.starts_with(kKafka)) return Invalid("log: local:DIR or kafka://HOST:PORT, not " + log);
   KafkaLogOptions options;
   options.brokers = log.substr(kKafka.size());
-  options.appends_soon = appends_soon;
+  options.appends_soon = use == LogUse::kAppend;
+  if (use == LogUse::kReadToEnd) options.end_wait = std::chrono::milliseconds(5);
   ASSIGN_OR_RETURN(options.config, ReadKafkaConfig(kafka_config));
   ASSIGN_OR_RETURN(auto opened, KafkaLog::Open(options));
   return std::unique_ptr<Log>(std::move(opened));

@@ -109,8 +109,13 @@ Result<std::map<std::string, std::string>> ReadSettings(const std::string& path,
 
 bool IsLocal(const std::string& log);               // "local:DIR"
 std::string LocalDirectory(const std::string& log);
+enum class LogUse {  // what a log is tuned for; it can do all of them
+  kFollow,
+  kAppend,     // once, soon
+  kReadToEnd,  // once
+};
 // Errors: kInvalid for a name that is neither, kUnavailable.
 Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& kafka_config,
-                                     bool appends_soon = false);
+                                     LogUse use = LogUse::kFollow);
 
 }  // namespace daicho

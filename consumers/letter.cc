@@ -9,13 +9,17 @@
 namespace daicho {
 namespace {
 
+struct Module {
+  decltype(&DrawLetter) draw;
+};
+
 // Never closed: cairo and fontconfig keep what they have loaded.
-Result<decltype(&DrawLetter)> LoadModule() {
+Result<Module> LoadModule() {
   void* module = ::dlopen(kLetterModule, RTLD_NOW | RTLD_LOCAL);
   if (module == nullptr) return Unavailable(std::string("letters: ") + ::dlerror());
   void* found = ::dlsym(module, "DrawLetter");
   if (found == nullptr) return Unavailable(std::string("letters: ") + ::dlerror());
-  return reinterpret_cast<decltype(&DrawLetter)>(found);
+  return Module{reinterpret_cast<decltype(&DrawLetter)>(found)};
 }
 
 }  // namespace
@@ -29,10 +33,10 @@ std::string Letter::StandIn(std::string png) {
 }
 
 Result<std::string> LetterPdf(const Letter& letter, const std::string& font) {
-  static const Result<decltype(&DrawLetter)> draw = LoadModule();
-  RETURN_IF_ERROR(draw.status());
+  static const Result<Module> module = LoadModule();
+  RETURN_IF_ERROR(module.status());
   Result<std::string> pdf = std::string();
-  (*draw)(letter, font, pdf);
+  module->draw(letter, font, pdf);
   return pdf;
 }
 

@@ -372,7 +372,7 @@ Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path) {
 }
 
 Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config) {
-  if (!IsLocal(log)) return OpenLog(log, kafka_config, /*appends_soon=*/true);
+  if (!IsLocal(log)) return OpenLog(log, kafka_config, LogUse::kAppend);
   auto socket = OpenSocketLog(LocalDirectory(log) + "/node.sock");
   if (!socket.ok()) return Unavailable("no node serves " + log + "; daicho serve starts one");
   return socket;

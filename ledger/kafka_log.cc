@@ -213,8 +213,9 @@ const Settings kProducerFixed = {
     {"queue.buffering.max.messages", std::to_string(kQueueMessagesMax)},
 };
 
+constexpr milliseconds kReadLastEndWait{5};
+
 const Settings kConsumerTuning = {
-    {"fetch.wait.max.ms", "100"},
     {"fetch.error.backoff.ms", "100"},
     {"queued.min.messages", "1000000"},
     {"queued.max.messages.kbytes", std::to_string(kReadQueueBytesMax >> 10)},
@@ -605,8 +606,9 @@ class KafkaLog::Reader : public LogReader {
     for (const auto& source : sources_) rd_kafka_consume_stop(source.topic.get(), kPartition);
   }
 
-  Status Open() {
-    ASSIGN_OR_RETURN(client_, Client::Open(RD_KAFKA_CONSUMER, core_.options(), kConsumerTuning,
+  Status Open(milliseconds end_wait) {
+    const Settings tuned = kConsumerTuning + Settings{{"fetch.wait.max.ms", std::to_string(Millis(end_wait))}};
+    ASSIGN_OR_RETURN(client_, Client::Open(RD_KAFKA_CONSUMER, core_.options(), tuned,
                                            ConsumerFixed("read_committed")));
     queue_.reset(rd_kafka_queue_new(client_->get()));
     return {};
@@ -798,7 +800,7 @@ Result<std::unique_ptr<LogWriter>> KafkaLog::OpenWriter(const std::string& name)
 
 Result<std::unique_ptr<LogReader>> KafkaLog::OpenReader() {
   auto reader = std::make_unique<Reader>(*core_);
-  RETURN_IF_ERROR(reader->Open());
+  RETURN_IF_ERROR(reader->Open(core_->options().end_wait));
   return std::unique_ptr<LogReader>(std::move(reader));
 }
 
@@ -811,7 +813,7 @@ Result<Received> KafkaLog::ReadLast(const std::string& topic) {
     const std::uint64_t end = bounds.end.value();
     const Cursor from = std::max(bounds.first, Cursor(end > distance ? end - distance : 0));
     Reader reader(*core_);
-    RETURN_IF_ERROR(reader.Open());
+    RETURN_IF_ERROR(reader.Open(kReadLastEndWait));
     ASSIGN_OR_RETURN(const std::uint32_t source, reader.Assign(topic, from));
     std::optional<Received> last;
     const Deadline deadline(core_->options().timeout);

@@ -23,6 +23,9 @@ struct KafkaLogOptions {
   std::chrono::milliseconds append_timeout{
       30'000};  // after it, the outcome of an append is unknown
   bool appends_soon = false;  // the producer of single appends connects with the log, not at the first of them
+  // How long a broker keeps a reader at a topic's end before it says that there is nothing more: less tells who reads
+  // to the end sooner that it is reached, more asks the broker less often.
+  std::chrono::milliseconds end_wait{100};
 };
 
 class KafkaLog : public Log {
