@@ -129,11 +129,18 @@ struct Providing::Impl {
   };
   // A request that is being answered, or whose events are not visible yet.
   struct Active {
-    std::string agency, reference, basis, day;
-    std::uint64_t conditions = 0;
+    std::string agency, reference;
+    std::string basis, day;        // whose quota it takes from
+    std::uint64_t conditions = 0;  // that it takes
     std::atomic<std::uint64_t> done{0};
     bool running = true;
     Position visible_from;  // of its last event, when it runs no longer
+
+    void Take(const std::string& of_basis, const std::string& of_day, std::uint64_t count) {
+      basis = of_basis;
+      day = of_day;
+      conditions = count;
+    }
   };
   struct Publication {
     std::string agency;
@@ -431,15 +438,22 @@ struct Providing::Impl {
     }
   };
 
-  // Conditions of that agency, basis and day which the register does not show yet.
-  std::uint64_t AskedUnseen(const RequestHeader& header, const std::string& day, const Active& self) {
+  // Decides within its quota, and takes of that what the request asks for: of two that are judged at once, the second
+  // finds it taken.
+  Result<ProvisionDecision> DecideWithinQuota(const Registry& registry, ProvisionRequest request,
+                                              const ProvisionRegister& provided, Position at, Active& self) {
+    const std::string day = FormatDate(request.on);
     const std::lock_guard lock(mutex);
-    std::uint64_t out = 0;
+    ASSIGN_OR_RETURN(request.asked_before, provided.AskedOn(request.agency, request.basis, request.on, at));
     for (const Active& each : active) {
-      if (&each != &self && each.agency == header.agency && each.basis == header.basis && each.day == day) {
-        out += each.conditions;
-      }
+      if (&each == &self || each.agency != request.agency || each.basis != request.basis || each.day != day) continue;
+      // Its chunks are in the ledger in their order.
+      ASSIGN_OR_RETURN(const auto newest, provided.Newest(each.agency, each.reference, at));
+      const std::uint64_t shown = newest ? (newest->provision.chunk() + 1) * kResultsPerEvent : 0;
+      request.asked_before += each.conditions - std::min(each.conditions, shown);
     }
+    ProvisionDecision out = Decide(registry, request);
+    if (out.permitted()) self.Take(request.basis, day, request.conditions);
     return out;
   }
 
@@ -495,7 +509,7 @@ struct Providing::Impl {
 
   // Whether it is answered. `first`: what the ledger has of that reference already.
   Result<Judged> Judge(const ProvisionAsked& asked, const ProvisionRequestReader& reader, const Digest& of_request,
-                       const Registry& registry, Position at, const Projector& projector, const Active& self,
+                       const Registry& registry, Position at, const Projector& projector, Active& self,
                        const std::optional<ProvisionRegister::Event>& first) {
     const RequestHeader& header = reader.header();
     const std::string_view digest = View(of_request);
@@ -533,9 +547,6 @@ struct Providing::Impl {
     request.fields = header.fields;
     request.on = JapanDate(now);
     request.conditions = header.count;
-    ASSIGN_OR_RETURN(request.asked_before, ProvisionRegister(projector.store())
-                                               .AskedOn(header.agency, header.basis, request.on, at));
-    request.asked_before += AskedUnseen(header, p.judged_on(), self);
     const auto agency = registry.agencies().find(header.agency);
     if (agency == registry.agencies().end()) {
       refuse(v1::REFUSAL_REASON_UNKNOWN_AGENCY, "agency: 登録されていない利用機関です");
@@ -559,7 +570,8 @@ struct Providing::Impl {
     } else if (out.errors = reader.Check(); !out.errors.empty()) {
       refuse(v1::REFUSAL_REASON_MALFORMED, "request: 様式に合わない行があります");
     } else {
-      out.decision = Decide(registry, request);
+      ASSIGN_OR_RETURN(out.decision, DecideWithinQuota(registry, std::move(request),
+                                                       ProvisionRegister(projector.store()), at, self));
     }
     if (out.decision.policy) p.set_policy_position(out.decision.policy->value());
     if (out.decision.agreement) p.set_agreement_position(out.decision.agreement->value());
@@ -681,6 +693,10 @@ struct Providing::Impl {
     // Its quota is used already.
     judged.decision = Decide(then, RequestOf(judged.provision, ParseDate(judged.provision.judged_on()).value()));
     if (!judged.decision.permitted()) return Internal("the request was answered against its policy");
+    {
+      const std::lock_guard lock(mutex);
+      claimed.active.Take(judged.provision.basis(), judged.provision.judged_on(), judged.provision.conditions());
+    }
     if (events.size() == chunks && asked.out.empty() && judged.provision.mode() == v1::PROVISION_MODE_IMMEDIATE) {
       return Again(events.front());
     }
@@ -712,12 +728,6 @@ struct Providing::Impl {
     const auto chunks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, full));
     common.set_chunk_count(chunks);
     const Date on = ParseDate(common.judged_on()).value();
-    {
-      const std::lock_guard lock(mutex);
-      claimed.active.basis = common.basis();
-      claimed.active.day = common.judged_on();
-      claimed.active.conditions = had.empty() ? conditions : 0;
-    }
     std::unique_ptr<CmsFile> file;
     if (!asked.out.empty()) {
       ASSIGN_OR_RETURN(file, CmsFile::Create(asked.out, *recipient));

@@ -146,6 +146,16 @@ Result<std::optional<Event>> ProvisionRegister::First(const std::string& agency,
   return std::optional(std::move(event));
 }
 
+Result<std::optional<Event>> ProvisionRegister::Newest(const std::string& agency, const std::string& reference,
+                                                       Position at) const {
+  auto it = store_.NewIterator(RecordFile::kReferences);
+  const std::string prefix = ReferenceKey(agency, reference, kEvent);
+  ASSIGN_OR_RETURN(const bool found, SeekNewest(it, prefix, at));
+  if (!found) return std::optional<Event>();
+  ASSIGN_OR_RETURN(Event event, At(PositionBehind(prefix, it.key())));
+  return std::optional(std::move(event));
+}
+
 Result<std::vector<Event>> ProvisionRegister::EventsOf(const std::string& agency, const std::string& reference,
                                                        Position at) const {
   std::vector<Event> out;

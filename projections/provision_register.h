@@ -70,6 +70,8 @@ class ProvisionRegister {
   Result<Event> At(Position position) const;
   // The first event of the agency's request of that number; one that was refused as a whole is none.
   Result<std::optional<Event>> First(const std::string& agency, const std::string& reference, Position at) const;
+  // Its newest event, whichever that is.
+  Result<std::optional<Event>> Newest(const std::string& agency, const std::string& reference, Position at) const;
   // All of them, by position: its chunks, what followed a standing request, and refusals.
   Result<std::vector<Event>> EventsOf(const std::string& agency, const std::string& reference, Position at) const;
   // By position, at most `max`. The next page begins behind the last.

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "consumers/providing.h"
@@ -255,10 +256,13 @@ class ReexecutionTest : public ::testing::Test {
   ProvisionOutcome AskOne(const v1::SearchCondition& condition) {
     return Provide(Asked(Header(v1::PROVISION_MODE_IMMEDIATE, 1), Line(1, condition)));
   }
-  ProvisionOutcome AskMany(std::size_t count, const std::string& agency = "gunma-boe", const std::string& basis = kBasis) {
+  ProvisionAsked Many(std::size_t count, const std::string& agency, const std::string& basis) {
     std::string lines;
     for (std::size_t i = 0; i < count; ++i) lines += Line(static_cast<int>(i) + 1, Drawn(i));
-    return Provide(Asked(Header(v1::PROVISION_MODE_BATCH, count, agency, basis), lines));
+    return Asked(Header(v1::PROVISION_MODE_BATCH, count, agency, basis), lines);
+  }
+  ProvisionOutcome AskMany(std::size_t count, const std::string& agency = "gunma-boe", const std::string& basis = kBasis) {
+    return Provide(Many(count, agency, basis));
   }
 
   // --- what is planted
@@ -457,6 +461,14 @@ class ReexecutionTest : public ::testing::Test {
   std::unique_ptr<Providing> providing_;
   int requests_ = 0, runs_ = 0;
 };
+
+TEST_F(ReexecutionTest, OfTwoAskedAtOnceTheSecondFindsTheQuotaTaken) {
+  Follow(true);
+  const ProvisionAsked one = Many(15, "gunma-boe", "30-15-2/few"), other = Many(15, "gunma-boe", "30-15-2/few");
+  auto answered = std::async(std::launch::async, [&] { return Provide(other).refusal; });
+  const std::multiset<v1::RefusalReason> refusals = {Provide(one).refusal, answered.get()};
+  EXPECT_EQ(refusals, std::multiset<v1::RefusalReason>({v1::REFUSAL_REASON_UNSPECIFIED, v1::REFUSAL_REASON_QUOTA}));
+}
 
 TEST_F(ReexecutionTest, OfAnHonestLedgerNothingIsFound) {
   Follow(true);
