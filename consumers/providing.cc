@@ -447,9 +447,11 @@ struct Providing::Impl {
     ASSIGN_OR_RETURN(request.asked_before, provided.AskedOn(request.agency, request.basis, request.on, at));
     for (const Active& each : active) {
       if (&each == &self || each.agency != request.agency || each.basis != request.basis || each.day != day) continue;
-      // Its chunks are in the ledger in their order.
+      // Its chunks are in the ledger in their order; an earlier refusal under its number is none of them.
       ASSIGN_OR_RETURN(const auto newest, provided.Newest(each.agency, each.reference, at));
-      const std::uint64_t shown = newest ? (newest->provision.chunk() + 1) * kResultsPerEvent : 0;
+      const bool chunk = newest && newest->provision.refusal() == v1::REFUSAL_REASON_UNSPECIFIED &&
+                         newest->provision.cause_position() == 0;
+      const std::uint64_t shown = chunk ? (newest->provision.chunk() + 1) * kResultsPerEvent : 0;
       request.asked_before += each.conditions - std::min(each.conditions, shown);
     }
     ProvisionDecision out = Decide(registry, request);

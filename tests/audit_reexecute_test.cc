@@ -256,13 +256,13 @@ class ReexecutionTest : public ::testing::Test {
   ProvisionOutcome AskOne(const v1::SearchCondition& condition) {
     return Provide(Asked(Header(v1::PROVISION_MODE_IMMEDIATE, 1), Line(1, condition)));
   }
-  ProvisionAsked Many(std::size_t count, const std::string& agency, const std::string& basis) {
+  std::string Lines(std::size_t count) {
     std::string lines;
     for (std::size_t i = 0; i < count; ++i) lines += Line(static_cast<int>(i) + 1, Drawn(i));
-    return Asked(Header(v1::PROVISION_MODE_BATCH, count, agency, basis), lines);
+    return lines;
   }
   ProvisionOutcome AskMany(std::size_t count, const std::string& agency = "gunma-boe", const std::string& basis = kBasis) {
-    return Provide(Many(count, agency, basis));
+    return Provide(Asked(Header(v1::PROVISION_MODE_BATCH, count, agency, basis), Lines(count)));
   }
 
   // --- what is planted
@@ -464,9 +464,15 @@ class ReexecutionTest : public ::testing::Test {
 
 TEST_F(ReexecutionTest, OfTwoAskedAtOnceTheSecondFindsTheQuotaTaken) {
   Follow(true);
-  const ProvisionAsked one = Many(15, "gunma-boe", "30-15-2/few"), other = Many(15, "gunma-boe", "30-15-2/few");
-  auto answered = std::async(std::launch::async, [&] { return Provide(other).refusal; });
-  const std::multiset<v1::RefusalReason> refusals = {Provide(one).refusal, answered.get()};
+  std::vector<ProvisionAsked> asked;
+  for (int i = 0; i < 2; ++i) {
+    RequestHeader header = Header(v1::PROVISION_MODE_BATCH, 15, "gunma-boe", "30-15-2/few");
+    asked.push_back(Asked(header, Lines(15)));
+    header.duty = "d-2";
+    EXPECT_EQ(Provide(Asked(header, Lines(15))).refusal, v1::REFUSAL_REASON_DUTY) << "under its number, and no part of it";
+  }
+  auto answered = std::async(std::launch::async, [&] { return Provide(asked[1]).refusal; });
+  const std::multiset<v1::RefusalReason> refusals = {Provide(asked[0]).refusal, answered.get()};
   EXPECT_EQ(refusals, std::multiset<v1::RefusalReason>({v1::REFUSAL_REASON_UNSPECIFIED, v1::REFUSAL_REASON_QUOTA}));
 }
 
