@@ -175,7 +175,7 @@ int AgencyAsk(const Arguments& a) {
   if (!home.ok()) return Fail(home.status());
   auto request = RequestText(a, *home);
   if (!request.ok()) return Fail(request.status());
-  auto log = OpenServedLog(a.cli.log, a.cli.kafka_config);
+  auto log = OpenServedLog(a.cli.log, a.cli.kafka_config, LogUse::kAppend);
   if (!log.ok()) return Fail(log.status());
   Cursor from;
   if (a.wait_seconds > 0) {
@@ -244,7 +244,7 @@ class Receiving {
   }
 
   Status Once() {
-    ASSIGN_OR_RETURN(const auto log, OpenServedLog(a_.cli.log, a_.cli.kafka_config));
+    ASSIGN_OR_RETURN(const auto log, OpenServedLog(a_.cli.log, a_.cli.kafka_config, a_.reply ? LogUse::kAppend : LogUse::kFollow));
     const SystemClock clock;
     ASSIGN_OR_RETURN(const auto inbox, AgencyInbox::Open(home_, *log, clock));
     while (!StopRequested()) {
@@ -273,7 +273,7 @@ int AgencyReceive(const Arguments& a) {
 int AgencyReply(const Arguments& a) {
   auto home = OpenHomeOf(a);
   if (!home.ok()) return Fail(home.status());
-  auto log = OpenServedLog(a.cli.log, a.cli.kafka_config);
+  auto log = OpenServedLog(a.cli.log, a.cli.kafka_config, LogUse::kAppend);
   if (!log.ok()) return Fail(log.status());
   const SystemClock clock;
   auto inbox = AgencyInbox::Open(*home, **log, clock);

@@ -166,7 +166,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
   out->issuer_ = settings["issuer"];
   // While it connects, the rest is read.
-  auto opening = std::async(std::launch::async, [&] { return OpenServedLog(log, kafka_config); });
+  auto opening = std::async(std::launch::async, [&] { return OpenServedLog(log, kafka_config, LogUse::kAppend); });
   SubmitterOptions options;
   options.dir = dir + "/outbox";
   options.issuer = out->issuer_;

@@ -363,7 +363,7 @@ Result<std::unique_ptr<Log>> OpenLog(const std::string& log, const std::string& 
   KafkaLogOptions options;
   options.brokers = log.substr(kKafka.size());
   options.appends_soon = use == LogUse::kAppend;
-  if (use == LogUse::kReadToEnd) options.end_wait = std::chrono::milliseconds(5);
+  if (use == LogUse::kReadToEnd) options.end_wait = kReadToEndWait;
   ASSIGN_OR_RETURN(options.config, ReadKafkaConfig(kafka_config));
   ASSIGN_OR_RETURN(auto opened, KafkaLog::Open(options));
   return std::unique_ptr<Log>(std::move(opened));

@@ -4,6 +4,7 @@
 
 #include "consumers/letter_drawing.h"
 #include "consumers/letter_type.h"
+#include "events/dates.h"
 #include "events/utf8.h"
 
 namespace daicho {
@@ -36,7 +37,8 @@ Result<std::string> LetterPdf(const Letter& letter, const std::string& font) {
   static const Result<Module> module = LoadModule();
   RETURN_IF_ERROR(module.status());
   Result<std::string> pdf = std::string();
-  module->draw(letter, font, pdf);
+  const TimeMicros second(letter.made_at.value() / 1'000'000 * 1'000'000);
+  module->draw(letter, FormatTimestamp(second), font, pdf);
   return pdf;
 }
 

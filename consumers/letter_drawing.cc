@@ -9,7 +9,6 @@
 #include <deque>
 
 #include "consumers/letter_type.h"
-#include "events/dates.h"
 #include "events/deleter.h"
 #include "events/utf8.h"
 
@@ -488,7 +487,7 @@ void PaintPage(cairo_t* cairo, const Page& page, const std::vector<SurfacePtr>& 
   cairo_show_page(cairo);
 }
 
-Result<std::string> Draw(const Letter& letter, const std::string& font) {
+Result<std::string> Draw(const Letter& letter, const std::string& made_at, const std::string& font) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Typeface> typeface, Typeface::Open(font));
   ASSIGN_OR_RETURN(const FacePtr face, OpenFace(font));
   ASSIGN_OR_RETURN(const std::vector<SurfacePtr> images, Images(letter.images));
@@ -503,8 +502,7 @@ Result<std::string> Draw(const Letter& letter, const std::string& font) {
   const SurfacePtr surface(cairo_pdf_surface_create_for_stream(write, &pdf, kPageWidth, kPageHeight));
   cairo_pdf_surface_restrict_to_version(surface.get(), CAIRO_PDF_VERSION_1_5);
   cairo_pdf_surface_set_metadata(surface.get(), CAIRO_PDF_METADATA_TITLE, letter.title.c_str());
-  cairo_pdf_surface_set_metadata(surface.get(), CAIRO_PDF_METADATA_CREATE_DATE,
-                                 FormatTimestamp(TimeMicros(letter.made_at.value() / 1'000'000 * 1'000'000)).c_str());
+  cairo_pdf_surface_set_metadata(surface.get(), CAIRO_PDF_METADATA_CREATE_DATE, made_at.c_str());
   {
     const CairoPtr cairo(cairo_create(surface.get()));
     cairo_set_font_face(cairo.get(), face.get());
@@ -522,6 +520,8 @@ Result<std::string> Draw(const Letter& letter, const std::string& font) {
 
 }  // namespace
 
-void DrawLetter(const Letter& letter, const std::string& font, Result<std::string>& pdf) { pdf = Draw(letter, font); }
+void DrawLetter(const Letter& letter, const std::string& made_at, const std::string& font, Result<std::string>& pdf) {
+  pdf = Draw(letter, made_at, font);
+}
 
 }  // namespace daicho

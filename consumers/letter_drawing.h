@@ -8,8 +8,8 @@ namespace daicho {
 
 inline constexpr const char* kLetterModule = "libdaicho_letters.so";
 
-// LetterPdf.
-extern "C" [[gnu::visibility("default")]] void DrawLetter(const Letter& letter, const std::string& font,
-                                                          Result<std::string>& pdf);
+// LetterPdf; `made_at` as RFC 3339.
+extern "C" [[gnu::visibility("default")]] void DrawLetter(const Letter& letter, const std::string& made_at,
+                                                          const std::string& font, Result<std::string>& pdf);
 
 }  // namespace daicho

@@ -15,7 +15,6 @@
 #include <mutex>
 #include <thread>
 
-#include "consumers/home.h"
 #include "events/bytes.h"
 #include "ledger/files.h"
 
@@ -371,8 +370,8 @@ Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path) {
   return std::unique_ptr<Log>(std::make_unique<SocketLog>(path, std::move(client)));
 }
 
-Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config) {
-  if (!IsLocal(log)) return OpenLog(log, kafka_config, LogUse::kAppend);
+Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config, LogUse use) {
+  if (!IsLocal(log)) return OpenLog(log, kafka_config, use);
   auto socket = OpenSocketLog(LocalDirectory(log) + "/node.sock");
   if (!socket.ok()) return Unavailable("no node serves " + log + "; daicho serve starts one");
   return socket;

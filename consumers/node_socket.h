@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "consumers/home.h"
 #include "consumers/node.pb.h"
 #include "ledger/log.h"
 
@@ -47,7 +48,7 @@ class SocketClient {
 Result<std::unique_ptr<Log>> OpenSocketLog(const std::string& path);
 // The log that a gateway or an agency is told of (--log): a local one is reached through its running node. Errors:
 // kUnavailable when none serves it.
-Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config);
+Result<std::unique_ptr<Log>> OpenServedLog(const std::string& log, const std::string& kafka_config, LogUse use);
 // The node's side of it. `ledger_too`: the ledger and its checkpoints may be read.
 node::Response AnswerLogRequest(Log& log, const node::Request& request, bool ledger_too);
 

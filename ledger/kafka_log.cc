@@ -213,8 +213,6 @@ const Settings kProducerFixed = {
     {"queue.buffering.max.messages", std::to_string(kQueueMessagesMax)},
 };
 
-constexpr milliseconds kReadLastEndWait{5};
-
 const Settings kConsumerTuning = {
     {"fetch.error.backoff.ms", "100"},
     {"queued.min.messages", "1000000"},
@@ -813,7 +811,7 @@ Result<Received> KafkaLog::ReadLast(const std::string& topic) {
     const std::uint64_t end = bounds.end.value();
     const Cursor from = std::max(bounds.first, Cursor(end > distance ? end - distance : 0));
     Reader reader(*core_);
-    RETURN_IF_ERROR(reader.Open(kReadLastEndWait));
+    RETURN_IF_ERROR(reader.Open(kReadToEndWait));
     ASSIGN_OR_RETURN(const std::uint32_t source, reader.Assign(topic, from));
     std::optional<Received> last;
     const Deadline deadline(core_->options().timeout);

@@ -12,6 +12,9 @@
 
 namespace daicho {
 
+// Of KafkaLogOptions::end_wait, for who reads to the end once.
+inline constexpr std::chrono::milliseconds kReadToEndWait{5};
+
 struct KafkaLogOptions {
   std::string brokers;  // host:port[,host:port…]
   // librdkafka's own settings: TLS, SASL and the rest. They win over KafkaLog's tuning, but not
