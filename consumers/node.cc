@@ -503,6 +503,14 @@ node::Response Node::Answer(const node::Request& request) {
       response.set_json(std::move(*json));
       return response;
     }
+    case node::Request::kAwaitVisible: {
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      const std::shared_ptr<const Projector> projector = impl_->projector->get();
+      const milliseconds wait(request.await_visible().wait_ms());
+      projector->WaitFor(Position(request.await_visible().position()), std::min(wait, kVisibleWait));
+      response.set_end(projector->position().value());
+      return response;
+    }
     case node::Request::kReadRecord: {
       if (impl_->reading == nullptr) return Answered(Unsupported("this node does not answer readings"));
       auto answer = impl_->reading->Read(request.read_record().request(), request.read_record().signature());

@@ -211,6 +211,8 @@ const Settings kProducerFixed = {
     {"message.max.bytes", std::to_string(kBatchBytesMax)},
     {"queue.buffering.max.kbytes", std::to_string((kAppendBytesMax + kBatchBytesMax) >> 10)},
     {"queue.buffering.max.messages", std::to_string(kQueueMessagesMax)},
+    // Reads no records but may be asked for bounds, which are of all that was written.
+    {"isolation.level", "read_uncommitted"},
 };
 
 const Settings kConsumerTuning = {
@@ -320,7 +322,7 @@ class KafkaLog::Core {
   Result<std::shared_ptr<Producer>> SharedProducer();
 
   const KafkaLogOptions options_;
-  std::unique_ptr<Client> query_;
+  std::shared_ptr<Client> query_;
   std::mutex mutex_;  // guards all below
   std::set<std::string> known_topics_;
   // Shared: a fatal error replaces it while appends of other threads still wait for the old one.
@@ -328,10 +330,14 @@ class KafkaLog::Core {
 };
 
 Status KafkaLog::Core::Open() {
-  // Reads no records but asks for bounds, as of all that was written.
-  ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
-                                        ConsumerFixed("read_uncommitted")));
-  if (options_.appends_soon) RETURN_IF_ERROR(SharedProducer().status());
+  if (options_.appends_soon) {
+    // Who appends once has no time for a client more.
+    ASSIGN_OR_RETURN(const std::shared_ptr<Producer> producer, SharedProducer());
+    query_ = {producer, producer->client.get()};
+  } else {
+    ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
+                                          ConsumerFixed("read_uncommitted")));
+  }
   return Metadata(nullptr, Deadline(options_.timeout)).status();
 }
 

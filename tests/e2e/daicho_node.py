@@ -376,6 +376,13 @@ class NodeSocket:
             raise Failed(f"status: {fields.get(2, b'').decode()}")
         return json.loads(fields[6])
 
+    def visible(self, position=0, wait=30):
+        """Where the record file is once everything below `position` can be read, or `wait` seconds have passed."""
+        fields = self.call(encode(50, encode(1, position) + encode(2, int(wait * 1000))))
+        if 1 in fields:
+            raise Failed(f"await_visible: {fields.get(2, b'').decode()}")
+        return fields.get(5, 0)
+
     def _read(self, size):
         out = b""
         while len(out) < size:
@@ -396,13 +403,15 @@ class NodeSocket:
 
 
 def encode(field, value):
-    """A length-delimited field of a protobuf message; none when it is empty."""
+    """A number or a length-delimited field of a protobuf message; none when it is 0 or empty."""
     def varint(number):
         out = b""
         while number > 0x7F:
             out += bytes([number & 0x7F | 0x80])
             number >>= 7
         return out + bytes([number])
+    if isinstance(value, int):
+        return varint(field << 3) + varint(value) if value else b""
     return varint(field << 3 | 2) + varint(len(value)) + value if value else b""
 
 
