@@ -45,6 +45,9 @@ struct CopyCut {
 // Errors: kConflict unless the two can be compared: one key, one position.
 Status Comparable(const CopyCut& here, const CopyCut& there);
 
+// Errors: kTampered unless the totals differ by exactly those items: count, and sum of ids modulo 2^64.
+Status AccountFor(const CopyDifference& difference, const CopyTotal& here, const CopyTotal& there);
+
 // Which of the kCopyBuckets a code is in, and where the bucket's codes begin (of kCopyBuckets: kCopyCodeEnd).
 std::uint32_t BucketOf(std::uint64_t code);
 std::uint64_t BucketStart(std::uint32_t bucket);
@@ -89,7 +92,7 @@ struct SketchComparison {
   CopyCut there;
   bool complete = false;                // `difference` is all of it
   CopyDifference difference;
-  std::vector<std::uint32_t> buckets;   // where the differences are, if it is not
+  std::vector<std::uint32_t> buckets;   // where the differences are
 };
 // Errors: kConflict as Comparable; kCorrupt, kUnsupported; kTampered for bytes not made with the key, and when
 // what the cells name does not account for the totals.

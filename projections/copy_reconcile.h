@@ -7,7 +7,8 @@
 //   01                                                    CopyCut
 //   02 ‖ position u64 ‖ varint from ‖ varint count        cells
 //   03 ‖ position u64                                     buckets
-//   04 ‖ position u64 ‖ varint first ‖ varint count       items of those buckets: varint of code less the one before ‖ id(8)
+//   04 ‖ position u64 ‖ (varint passed over ‖ varint       items of those buckets: varint of code less the one before ‖
+//      buckets)*                                           id(8)
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace daicho {
 
 // Beyond these it is cheaper to send the items.
 inline constexpr std::size_t kCopyCellsMax = 262'144;
-inline constexpr std::uint32_t kCopyBucketsAsked = 4'096;     // items of so many at once
+inline constexpr std::uint32_t kCopyBucketsAsked = 4'096;  // the items of so many at once
 inline constexpr std::size_t kCopyAnswerBytesMax = 64u << 20;
 
 // The other holder. Errors of Ask: its own, and those of what carries it; the question may be asked again.
@@ -40,6 +41,9 @@ class CopyAnswers : public CopyHolder {
   Result<std::string> Ask(std::string_view question) override;
 
  private:
+  Result<std::string> Cells(std::string_view in);
+  Result<std::string> Items(std::string_view in);
+
   const CopyFingerprint& fingerprint_;
   Position position_;
   CopyScan scan_;

@@ -51,6 +51,9 @@ void PutInCells(const CopySymbol& symbol, std::uint64_t seed, std::int64_t count
 // varint: some 30 bytes.
 inline constexpr std::size_t kCellBytesMin = 30, kCellBytesMax = 39;
 void AppendCells(std::uint64_t items, std::uint64_t from, std::span<const CopyCell> cells, std::string& out);
+// A count on the wire: as its distance from what is expected of it, zig-zag varint.
+void AppendDeviation(std::uint64_t value, std::uint64_t expected, std::string& out);
+bool TakeDeviation(std::string_view& in, std::uint64_t expected, std::uint64_t& value);
 // All of `bytes`, which must be `count` cells. Errors: kCorrupt.
 Result<std::vector<CopyCell>> ReadCells(std::uint64_t items, std::uint64_t from, std::size_t count, std::string_view bytes);
 
@@ -72,10 +75,8 @@ class CopyPeeler {
   // How many items differ, as the counts of the cells so far make it likely; within some 1.4 / √size().
   // Requires: size() above 1.
   double Estimate() const;
-  // Requires: done().
-  CopyDifference Difference() const;
-  // The sum of their ids here less that there, modulo 2^128 (low, high).
-  std::array<std::uint64_t, 2> IdSum() const { return id_sum_; }
+  // Requires: done(). Errors: kTampered when an item was found twice.
+  Result<CopyDifference> Difference() const;
 
  private:
   struct Found {
@@ -84,7 +85,7 @@ class CopyPeeler {
     std::int64_t count;  // 1: here
     CopyCellsOf next;    // cell not yet taken
   };
-  void Put(std::size_t at, const CopySymbol& symbol, std::int64_t count);
+  void TakeOut(Found& item);  // of the cells from item.next on
   Status Peel();
 
   const CopyKeying& keying_;
@@ -92,8 +93,8 @@ class CopyPeeler {
   std::vector<std::size_t> single_;  // cells that may hold a single item
   std::vector<Found> found_;
   std::size_t filled_ = 0;  // cells that are not empty
-  double deviation_ = 0;    // Σ (count - expected)² / p(1 - p) over cells 1 and on
-  std::array<std::uint64_t, 2> id_sum_{};
+  double net_ = 0;          // items here less items there
+  double deviation_ = 0;    // Σ (count - p·net)² / p(1 - p) over cells 1 and on
 };
 
 }  // namespace daicho
