@@ -1,5 +1,5 @@
-// Byte strings are std::string; a hash is a Digest. Conversions between them, hex, base64 and
-// big-endian integers.
+// Byte strings are std::string; a hash is a Digest. Conversions between them, hex, base64, big-endian
+// integers and varints.
 #pragma once
 
 #include <array>
@@ -61,6 +61,23 @@ inline std::uint32_t ReadU24(std::string_view in) {
   std::uint32_t value = 0;
   for (int i = 0; i < 3; ++i) value = value << 8 | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
   return value;
+}
+
+// Base 128, low bits first, as in Protobuf. Of the forms of a number only the shortest is read.
+inline void AppendVarint(std::string& out, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+// False: `in` does not begin with one.
+inline bool TakeVarint(std::string_view& in, std::uint64_t& value) {
+  value = 0;
+  for (unsigned shift = 0; shift < 64 && !in.empty(); shift += 7) {
+    const auto byte = static_cast<std::uint8_t>(in.front());
+    in.remove_prefix(1);
+    value |= std::uint64_t{byte & 0x7FU} << shift;
+    if (byte < 0x80) return (byte != 0 || shift == 0) && (shift < 63 || byte == 1);
+  }
+  return false;
 }
 
 std::string ToHex(std::string_view bytes);

@@ -108,13 +108,7 @@ bool CanonicalAndNotSmall(Key256 point) {
 
 // RFC 5869 over HMAC-SHA256 with the labels of RFC 9180 section 4.
 std::string Hmac(std::string_view key, std::initializer_list<std::string_view> parts) {
-  Key256 block_key{};
-  CHECK(key.size() <= block_key.size());
-  std::memcpy(block_key.data(), key.data(), key.size());
-  std::string data;
-  for (const auto part : parts) data.append(part);
-  // HMAC pads a short key with zeros, so a shorter one may be given at 32 bytes.
-  return std::string(View(HmacSha256(block_key, data)));
+  return std::string(View(HmacKey(key).Mac(parts)));
 }
 
 std::string LabeledExtract(std::string_view suite, std::string_view salt, std::string_view label,
@@ -193,17 +187,39 @@ Digest Sha256Of(std::initializer_list<std::string_view> parts) {
   return hash.Final();
 }
 
-Digest HmacSha256(const Key256& key, std::string_view data) {
-  std::array<std::uint8_t, 64> inner, outer;
-  for (std::size_t i = 0; i < 64; ++i) {
-    const std::uint8_t byte = i < key.size() ? key[i] : std::uint8_t{0};
-    inner[i] = byte ^ 0x36;
-    outer[i] = byte ^ 0x5c;
+Digest HmacSha256(const Key256& key, std::string_view data) { return HmacKey(View(key)).Mac({data}); }
+
+HmacKey::HmacKey(std::string_view key) {
+  constexpr std::size_t kBlock = 64;
+  std::array<std::uint8_t, kBlock> pad{};
+  if (key.size() > kBlock) {
+    const Digest hashed = Sha256Of({key});
+    std::copy(hashed.begin(), hashed.end(), pad.begin());
+  } else {
+    std::copy(key.begin(), key.end(), pad.begin());
   }
-  const Digest out = Sha256Of({View(outer), View(Sha256Of({View(inner), data}))});
-  Wipe(inner.data(), inner.size());
-  Wipe(outer.data(), outer.size());
-  return out;
+  for (std::uint8_t& byte : pad) byte ^= 0x36;
+  inner_.Update(View(pad));
+  for (std::uint8_t& byte : pad) byte ^= 0x36 ^ 0x5c;
+  outer_.Update(View(pad));
+  Wipe(pad.data(), pad.size());
+}
+
+HmacKey::~HmacKey() {
+  Wipe(&inner_, sizeof(inner_));
+  Wipe(&outer_, sizeof(outer_));
+}
+
+Digest HmacKey::Mac(std::initializer_list<std::string_view> parts) const {
+  Sha256 inner = inner_;
+  for (const auto part : parts) inner.Update(part);
+  Sha256 outer = outer_;
+  outer.Update(View(inner.Final()));
+  return outer.Final();
+}
+
+std::string HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info, std::size_t size) {
+  return Expand(Hmac(salt, {ikm}), info, size);
 }
 
 bool ConstantTimeEqual(std::string_view a, std::string_view b) {
@@ -373,6 +389,27 @@ void KeyStream(const Key256& key, void* out, std::size_t size) {
   CtrXor(key, {}, 0, out, size);
 }
 
+AesBlock Aes256(const Key256& key, const AesBlock& block) {
+  struct Context {
+    CipherPtr cipher{EVP_CIPHER_fetch(nullptr, "AES-256-ECB", nullptr)};
+    CipherCtxPtr ctx{EVP_CIPHER_CTX_new()};
+    Key256 key{};
+    Context() { Schedule(key); }
+    ~Context() { Wipe(key.data(), key.size()); }
+    void Schedule(const Key256& next) {
+      CHECK(EVP_EncryptInit_ex2(ctx.get(), cipher.get(), next.data(), nullptr, nullptr) == 1);
+      CHECK(EVP_CIPHER_CTX_set_padding(ctx.get(), 0) == 1);
+      key = next;
+    }
+  };
+  thread_local Context context;
+  if (context.key != key) context.Schedule(key);
+  AesBlock out;
+  int n = 0;
+  CHECK(EVP_EncryptUpdate(context.ctx.get(), out.data(), &n, block.data(), static_cast<int>(block.size())) == 1);
+  return out;
+}
+
 HpkeKeyPair HpkeKeyPair::Generate() { return FromPrivate(RandomArray<32>()); }
 
 HpkeKeyPair HpkeKeyPair::FromPrivate(const Key256& private_key) {
@@ -409,11 +446,6 @@ Result<std::string> HpkeOpen(const HpkeKeyPair& recipient, std::string_view info
 
 Result<std::string> testing::X25519(const Key256& private_key, const Key256& public_key) {
   return Agree(private_key, View(public_key));
-}
-
-std::string testing::HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info,
-                                std::size_t size) {
-  return Expand(Hmac(salt, {ikm}), info, size);
 }
 
 }  // namespace daicho

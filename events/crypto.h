@@ -30,6 +30,24 @@ class Sha256 {
 Digest Sha256Of(std::initializer_list<std::string_view> parts);
 Digest HmacSha256(const Key256& key, std::string_view data);
 
+// HMAC-SHA256 under one key for many messages: the key's two blocks are compressed once.
+class HmacKey {
+ public:
+  // Any length, as RFC 2104 says: what is beyond 64 bytes is hashed first.
+  explicit HmacKey(std::string_view key);
+  HmacKey(const HmacKey&) = default;
+  HmacKey& operator=(const HmacKey&) = default;
+  ~HmacKey();
+  // Of the concatenation.
+  Digest Mac(std::initializer_list<std::string_view> parts) const;
+
+ private:
+  Sha256 inner_, outer_;
+};
+
+// RFC 5869. Requires: size at most 32 bytes.
+std::string HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info, std::size_t size);
+
 bool ConstantTimeEqual(std::string_view a, std::string_view b);
 // Overwrites the bytes in a way the compiler keeps.
 void Wipe(void* data, std::size_t size);
@@ -109,6 +127,10 @@ void CtrXor(const Key256& key, const CounterBlock& counter, std::uint64_t offset
 // `size` bytes of AES-256-CTR keystream from counter block 0.
 void KeyStream(const Key256& key, void* out, std::size_t size);
 
+// AES-256 of one block: a pseudo-random function of blocks that do not repeat. A thread keeps its last key scheduled.
+using AesBlock = std::array<std::uint8_t, 16>;
+AesBlock Aes256(const Key256& key, const AesBlock& block);
+
 // HPKE: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; base mode, single message.
 struct HpkeKeyPair {
   Key256 private_key;
@@ -130,8 +152,6 @@ Result<std::string> HpkeSealWith(const HpkeKeyPair& ephemeral, std::size_t key_b
 // What HPKE is made of, for vectors of its own.
 // Errors: kInvalid for a public key of small order.
 Result<std::string> X25519(const Key256& private_key, const Key256& public_key);
-// Requires: salt and size at most 32 bytes.
-std::string HkdfSha256(std::string_view salt, std::string_view ikm, std::string_view info, std::size_t size);
 }  // namespace testing
 
 }  // namespace daicho

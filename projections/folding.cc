@@ -12,8 +12,6 @@
 namespace daicho::folding {
 namespace {
 
-constexpr bool IsSelector(char32_t c) { return Between(c, 0xFE00, 0xFE0F) || Between(c, 0xE0100, 0xE01EF); }
-
 // Small to large, and the letters that sound as others do: what counts in no field.
 constexpr KanaTable kLarge(U"ァィゥェォヵヶッャュョヮヰヱヲ", U"アイウエオカケツヤユヨワイエオ");
 constexpr KanaTable kVoiced(U"ウカキクケコサシスセソタチツテトハヒフヘホ",

@@ -20,6 +20,9 @@ constexpr char32_t kSpace = U' ';
 constexpr bool IsDigit(char32_t c) { return Between(c, U'0', U'9'); }
 constexpr bool IsKatakana(char32_t c) { return Between(c, U'ァ', U'ヺ'); }
 
+// Variation selectors: which of its shapes the character before has.
+constexpr bool IsSelector(char32_t c) { return Between(c, 0xFE00, 0xFE0F) || Between(c, 0xE0100, 0xE01EF); }
+
 // CJK unified ideographs: what has no compatibility form, and may be in a class of variants. Twelve of them, 﨑
 // among them, stand among the compatibility ideographs.
 constexpr bool IsIdeograph(char32_t c) {

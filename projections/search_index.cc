@@ -17,22 +17,6 @@ constexpr std::uint8_t kSexMask = 3;
 constexpr std::uint8_t kSole = 4;
 constexpr Position kOpen(std::numeric_limits<std::uint64_t>::max());
 
-void AppendVarint(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
-
-bool TakeVarint(std::string_view& in, std::uint64_t& out) {
-  out = 0;
-  for (int shift = 0; shift < 64 && !in.empty(); shift += 7) {
-    const auto byte = static_cast<std::uint8_t>(in.front());
-    in.remove_prefix(1);
-    out |= std::uint64_t{byte & 0x7fU} << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
-
 bool TakeU24(std::string_view& in, std::uint32_t& out) {
   if (in.size() < 3) return false;
   out = ReadU24(in);

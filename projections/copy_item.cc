@@ -1,0 +1,139 @@
+#include "projections/copy_item.h"
+
+#include <bit>
+
+#include "events/codes.h"
+
+namespace daicho {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "words are kept little-endian");
+
+__extension__ using Wide = unsigned __int128;
+
+constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+constexpr std::uint64_t kCodeMask = (std::uint64_t{1} << 40) - 1;
+
+std::string Subkey(const CopyKey& key, std::string_view use, std::size_t size) {
+  std::string info(use);
+  AppendU32(info, key.epoch);
+  return HkdfSha256("daicho/copy/1\n", View(key.secret), info, size);
+}
+
+std::uint64_t Word(const std::uint8_t* bytes) {
+  std::uint64_t word;
+  std::memcpy(&word, bytes, sizeof(word));
+  return word;
+}
+
+std::uint64_t Digits(std::string_view code) {
+  std::uint64_t number = 0;
+  for (const char digit : code) number = number * 10 + static_cast<std::uint64_t>(digit - '0');
+  return number;
+}
+
+// HeldCopy up to its record, as Protobuf serialises it: fields in order, none that is zero.
+std::string HeadOf(std::string_view code, std::uint32_t update_number, bool removed) {
+  std::string head = {'\x0a', static_cast<char>(code.size())};
+  head += code;
+  if (update_number != 0) AppendVarint(head += '\x10', update_number);
+  if (removed) head += "\x18\x01";
+  return head;
+}
+
+CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_number, bool removed,
+                const v1::ResidentRecord* record) {
+  CHECK(IsDigits(code, kResidentCodeDigits));
+  std::string head = HeadOf(code, update_number, removed), body;
+  if (record != nullptr) {
+    record->SerializeToString(&body);  // no map fields: the bytes are the same for the same record
+    AppendVarint(head += '\x22', body.size());
+  }
+  return {Digits(code), key.Mac({head, body})};
+}
+
+}  // namespace
+
+CopyName NameOf(const CopyItem& item) {
+  CopyName name{.code = item.code};
+  std::memcpy(name.id.data(), item.mac.data(), name.id.size());
+  return name;
+}
+
+CopyKeying::CopyKeying(const CopyKey& key)
+    : epoch_(key.epoch),
+      key_id_(ToArray<8>(Subkey(key, "key id", 8)).value()),
+      rows_(Subkey(key, "rows", 32)),
+      file_(Subkey(key, "file", 32)),
+      cells_(ToArray<32>(Subkey(key, "cells", 32)).value()),
+      multiplier_(Word(Data(Subkey(key, "codes", 8))) % kPrime) {}
+
+CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
+  return ItemOf(rows_, row.resident_code(), row.update_number(), row.removed(), row.has_record() ? &row.record() : nullptr);
+}
+
+CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {
+  return ItemOf(rows_, notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
+                notice.has_record() ? &notice.record() : nullptr);
+}
+
+CopyKeying::Mask CopyKeying::MaskOf(std::uint64_t id_low, std::uint64_t id_high) const {
+  AesBlock block;
+  std::memcpy(block.data(), &id_low, 8);
+  std::memcpy(block.data() + 8, &id_high, 8);
+  block = Aes256(cells_, block);
+  return {Word(block.data()) & kCodeMask, Word(block.data() + 8)};
+}
+
+// A polynomial MAC of the code under a tag that no other item has: who flips bits of a masked code guesses 61 bits.
+std::uint64_t CopyKeying::Check(std::uint64_t code, std::uint64_t tag) const {
+  return tag + static_cast<std::uint64_t>(Wide{code} * multiplier_ % kPrime);
+}
+
+CopySymbol CopyKeying::Symbol(const CopyItem& item, std::uint64_t& seed) const {
+  CopySymbol symbol{.id_low = Word(item.mac.data()), .id_high = Word(item.mac.data() + 8)};
+  const Mask mask = MaskOf(symbol.id_low, symbol.id_high);
+  symbol.masked_code = item.code ^ mask.pad;
+  symbol.check = Check(item.code, mask.tag);
+  seed = mask.tag;
+  return symbol;
+}
+
+bool CopyKeying::IsOne(const CopySymbol& symbol) const {
+  const Mask mask = MaskOf(symbol.id_low, symbol.id_high);
+  return symbol.check == Check(symbol.masked_code ^ mask.pad, mask.tag);
+}
+
+Result<CopyName> CopyKeying::Open(const CopySymbol& symbol, std::uint64_t& seed) const {
+  const Mask mask = MaskOf(symbol.id_low, symbol.id_high);
+  CopyName name{.code = symbol.masked_code ^ mask.pad};
+  if (symbol.check != Check(name.code, mask.tag)) return Tampered("a cell holds no item of this key");
+  if (name.code >= kCopyCodeEnd || !IsValidResidentCode(CodeText(name.code))) {
+    return Tampered("a cell holds what is no 住民票コード");
+  }
+  std::memcpy(name.id.data(), &symbol.id_low, name.id.size());
+  seed = mask.tag;
+  return name;
+}
+
+v1::HeldCopy HeldRow(const v1::UpdateNotice& notice) {
+  v1::HeldCopy row;
+  row.set_resident_code(notice.resident_code());
+  row.set_update_number(notice.update_number());
+  row.set_removed(notice.kind() == v1::NOTICE_KIND_REMOVAL);
+  if (notice.has_record()) *row.mutable_record() = notice.record();
+  return row;
+}
+
+std::string CodeText(std::uint64_t code) {
+  std::string text(kResidentCodeDigits, '0');
+  for (std::size_t i = text.size(); i-- > 0; code /= 10) text[i] = static_cast<char>('0' + code % 10);
+  return text;
+}
+
+Result<std::uint64_t> CodeNumber(std::string_view text) {
+  if (!IsValidResidentCode(text)) return Invalid("not a 住民票コード with its check digit");
+  return Digits(text);
+}
+
+}  // namespace daicho
