@@ -23,7 +23,7 @@ constexpr std::size_t kCommitEntries = 5'000;
 constexpr char kBuilding[] = "building";
 constexpr char kPurpose[] = "record file";
 // Of all that the store holds. A change of it builds the record file anew.
-constexpr char kFormat[] = "3";
+constexpr char kFormat[] = "4";
 
 }  // namespace
 
@@ -40,6 +40,7 @@ struct Projector::Impl {
   std::unique_ptr<SearchWriter> search_writer;  // null, like search, when no index is kept
   std::unique_ptr<Search> search;
   std::unique_ptr<provision_register::Writer> provisions;
+  std::unique_ptr<RecordCopies> copies;  // null when none is kept
   std::unique_ptr<LogReader> reader;
   Position built_under;
 
@@ -72,6 +73,11 @@ struct Projector::Impl {
       search_writer = std::make_unique<SearchWriter>(*store, *options.matching, search_parts);
       search = std::make_unique<Search>(*store, options.matching, search_parts);
     }
+    if (options.copies != nullptr) {
+      copies = std::make_unique<RecordCopies>(*store, options.copies);
+    } else {
+      RETURN_IF_ERROR(RecordCopies::Forget(*store));
+    }
     return Reload();
   }
 
@@ -103,6 +109,7 @@ struct Projector::Impl {
     } else if (loaded.code() != Code::kNotFound) {
       return loaded.With("record file");
     }
+    if (copies != nullptr) RETURN_IF_ERROR(copies->Load(replay.next_position()));
     Publish();
     return {};
   }
@@ -129,7 +136,7 @@ struct Projector::Impl {
   }
 
   // What one entry puts into the record file.
-  Status Apply(const Received& record, record_file::Writer& writer, SearchWriter* index, bool& ends_submission) {
+  Status Apply(const Received& record, record_file::Writer& writer, bool in_bulk, bool& ends_submission) {
     ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
     cursor = record.next;
     ends_submission = entry.ends_submission;
@@ -166,7 +173,11 @@ struct Projector::Impl {
     if (orphan) writer.PutOrphan(subject, false);
     const bool first = orphan || version.effect == v1::EFFECT_ENTERED;
     writer.PutVersion(version, subject, *payload, first);
-    if (index != nullptr) index->Add(version, subject, first);
+    if (search_writer != nullptr && !in_bulk) search_writer->Add(version, subject, first);
+    if (copies != nullptr) {
+      if (in_bulk) copies->PutInBulk(version, writer.put());
+      else RETURN_IF_ERROR(copies->Add(version));
+    }
     digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
     return {};
   }
@@ -215,9 +226,13 @@ struct Projector::Impl {
       RETURN_IF_ERROR(search_writer->Flush(
           [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); }));
     }
+    if (copies != nullptr) {
+      copies->Flush([&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); });
+    }
     PutTotals(batch);
     RETURN_IF_ERROR(store->Write(batch, false));
     batch.Clear();
+    if (copies != nullptr) copies->Publish(replay.next_position());
     Publish();
     return {};
   }
@@ -246,7 +261,7 @@ struct Projector::Impl {
       if (pending > 0 && records.empty()) RETURN_IF_ERROR(CheckNotAtEnd());
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, search_writer.get(), ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, false, ends_submission));
         ++pending;
         if (ends_submission && pending >= kCommitEntries) {
           RETURN_IF_ERROR(Commit(batch));
@@ -273,6 +288,9 @@ struct Projector::Impl {
   Status FillInBulk(Cursor end) {
     StoreBatch mark;
     mark.Put(RecordFile::kMeta, kBuilding, "1");
+    if (copies != nullptr) {
+      copies->PutKey([&](Family family, std::string_view key, std::string_view value) { mark.Put(family, key, value); });
+    }
     RETURN_IF_ERROR(store->Write(mark, false));
     RETURN_IF_ERROR(store->Flush());
     RETURN_IF_ERROR(Connect());
@@ -288,7 +306,7 @@ struct Projector::Impl {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       for (const Received& record : records) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, nullptr, ends_submission));
+        RETURN_IF_ERROR(Apply(record, writer, true, ends_submission));
       }
       RETURN_IF_ERROR(added);
       Progress(end);
@@ -301,8 +319,19 @@ struct Projector::Impl {
         [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); },
         [](Family, std::string_view) {});
     for (const KeySlot slot : orphans) rest.PutOrphan(slot, true);
+    if (copies != nullptr) RETURN_IF_ERROR(copies->Load(replay.next_position()));
     // Nothing of it was used until here: now the newest heads are verified, which cover every event.
     RETURN_IF_ERROR(Commit(batch));
+    return store->Flush();
+  }
+
+  Status Close() {
+    if (copies != nullptr) {
+      StoreBatch batch;
+      copies->PutFingerprint(
+          [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); });
+      RETURN_IF_ERROR(store->Write(batch, false));
+    }
     return store->Flush();
   }
 
@@ -353,7 +382,7 @@ Status Projector::Run(std::stop_token stop) {
     RETURN_IF_ERROR(impl_->Reload());
     std::this_thread::sleep_for(milliseconds(500));
   }
-  return impl_->store->Flush();
+  return impl_->Close();
 }
 
 Position Projector::position() const {
@@ -369,6 +398,7 @@ bool Projector::WaitFor(Position position, milliseconds wait) const {
 Position Projector::built_under() const { return impl_->built_under; }
 const RecordFile& Projector::file() const { return *impl_->file; }
 const Search& Projector::search() const { return *impl_->search; }
+Result<RecordCopy> Projector::CopyAt(Position at) const { return impl_->copies->Take(at); }
 Store& Projector::store() { return *impl_->store; }
 const Store& Projector::store() const { return *impl_->store; }
 

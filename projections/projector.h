@@ -19,6 +19,7 @@
 #include "ledger/key_store.h"
 #include "ledger/log.h"
 #include "ledger/replay.h"
+#include "projections/record_copy.h"
 #include "projections/record_file.h"
 #include "projections/search.h"
 
@@ -34,6 +35,7 @@ struct ProjectorOptions {
   const KeyStore* keys = nullptr;
   KeyHolder* at_rest = nullptr;
   std::shared_ptr<const Matching> matching;    // of the search index; null: none is kept
+  std::shared_ptr<const CopyKeying> copies;    // by which the record file is compared with another copy; null: it is not
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
   std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
   std::size_t block_cache_bytes = 128u << 20;  // of what is read
@@ -60,6 +62,8 @@ class Projector {
   const RecordFile& file() const;
   // Requires: options.matching.
   const Search& search() const;
+  // The record file behind the entry at `at`, as a copy to compare. Requires: options.copies. Errors: as RecordCopies::Take.
+  Result<RecordCopy> CopyAt(Position at) const;
   // Where a projector with these options keeps its store: what else than erasures it depends on.
   static std::string Kind(const ProjectorOptions& options);
   Store& store();

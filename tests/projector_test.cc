@@ -40,8 +40,14 @@ class ProjectorTest : public ::testing::Test {
     o.log = &log;
     o.keys = &p.key_store();
     o.matching = Matching::Shipped();
+    o.copies = CopyKeyed(1);
     o.bulk_buffer_bytes = 1u << 20;
     return o;
+  }
+  static std::shared_ptr<const CopyKeying> CopyKeyed(std::uint32_t epoch) {
+    CopyKey key{.epoch = epoch};
+    key.secret.fill(static_cast<std::uint8_t>(epoch));
+    return std::make_shared<CopyKeying>(key);
   }
   std::unique_ptr<Projector> Open(const std::string& name) {
     return Projector::Open(OptionsOf(p_, p_.log(), p_.Path(name))).value();
@@ -59,7 +65,7 @@ class ProjectorTest : public ::testing::Test {
     EXPECT_TRUE(out->CatchUp().ok());
     return out;
   }
-  // All that it has stored.
+  // All that it has stored, but for what it leaves when it is stopped.
   static std::map<std::pair<Family, std::string>, std::string> Contents(Projector& projector) {
     std::map<std::pair<Family, std::string>, std::string> out;
     for (Family family = 0; family < RecordFile::Families().size(); ++family) {
@@ -68,6 +74,7 @@ class ProjectorTest : public ::testing::Test {
         out[{family, std::string(it.key())}] = it.value();
       EXPECT_TRUE(it.status().ok());
     }
+    out.erase({RecordFile::kMeta, "copy_fingerprint"});
     return out;
   }
 
@@ -368,6 +375,71 @@ TEST_F(RandomHistory, EveryDayEndsAtItsLastPosition) {
       ASSERT_EQ(*at, *last) << FormatDate(day);
     }
   }
+}
+
+// Against rows gathered from what was told: the fingerprint, the items in order, and the rows themselves.
+class RandomCopies : public RandomHistory {
+ protected:
+  std::map<std::uint64_t, v1::HeldCopy> RowsOracle(Position at) const {
+    std::map<int, const Told*> standing;
+    for (const Told& told : told_) {
+      if (told.position > at || told.effect == v1::EFFECT_REPEATED) continue;
+      const Told*& one = standing[told.person];
+      if (one == nullptr || one->notice.update_number() < told.notice.update_number()) one = &told;
+    }
+    std::map<std::uint64_t, v1::HeldCopy> out;
+    for (const auto& [person, told] : standing) {
+      out[CodeNumber(told->notice.resident_code()).value()] = HeldRow(told->notice);
+    }
+    return out;
+  }
+  void ExpectCopy(const Projector& projector, std::uint32_t epoch, Position at) const {
+    auto copy = projector.CopyAt(at);
+    ASSERT_TRUE(copy.ok()) << copy.status().ToString();
+    const auto rows = RowsOracle(at);
+    CopyFingerprint expected(CopyKeyed(epoch));
+    for (const auto& [code, row] : rows) expected.Add(expected.keying().Item(row));
+    EXPECT_EQ(copy->fingerprint().Cut(at), expected.Cut(at)) << "at " << at.value();
+    EXPECT_EQ(copy->fingerprint().Encode(), expected.Encode());
+    auto next = rows.begin();
+    ASSERT_TRUE(copy->Scan(0, kCopyCodeEnd, [&](const CopyItem& item) -> Status {
+      if (next == rows.end()) return Corrupt("too many items");
+      EXPECT_EQ(item, expected.keying().Item(next->second));
+      const auto row = copy->Row(item.code);
+      EXPECT_TRUE(row.ok() && row->has_value());
+      if (row.ok() && *row) { EXPECT_EQ((*row)->SerializeAsString(), next->second.SerializeAsString()); }
+      ++next;
+      return {};
+    }).ok()) << "at " << at.value();
+    EXPECT_EQ(next, rows.end());
+  }
+  void ExpectCopies(const Projector& projector, std::uint32_t epoch) const {
+    for (const Told& told : told_) ExpectCopy(projector, epoch, told.position);
+  }
+};
+
+TEST_F(RandomCopies, StandAsOfEveryPositionLiveInBulkReopenedAndUnderAnotherKey) {
+  Tell(60);
+  auto live = Open("live");
+  ASSERT_TRUE(live->CatchUp().ok());
+  Tell(60);
+  ASSERT_TRUE(live->CatchUp().ok());
+  ExpectCopies(*live, 1);
+  ExpectCopies(*FilledInBulk("bulk"), 1);
+  live.reset();
+  std::stop_source stopped;
+  stopped.request_stop();
+  ASSERT_TRUE(Open("live")->Run(stopped.get_token()).ok());  // leaves its fingerprint
+  ExpectCopies(*CaughtUp("live"), 1);
+  Tell(20);
+  ExpectCopies(*CaughtUp("live"), 1);
+  ProjectorOptions options = OptionsOf(p_, p_.log(), p_.Path("live"));
+  options.copies = nullptr;
+  Tell(20);
+  ASSERT_TRUE(Projector::Open(options).value()->CatchUp().ok());
+  ExpectCopies(*CaughtUp("live"), 1);
+  options.copies = CopyKeyed(2);
+  ExpectCopies(*Projector::Open(options).value(), 2);
 }
 
 TEST_F(RandomHistory, LiveBulkAndRebuiltHoldTheSameBytesAndTheSameAsTheModel) {

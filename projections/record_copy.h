@@ -1,0 +1,99 @@
+// RecordCopy: the record file as one copy among others (整合性確認): of each 住民票コード the row that stands, as an item
+// (projections/copy_item.h), and the fingerprint of all of them. Kept item by item as entries are applied, so that a comparison
+// begins without reading the record file; as of an earlier position the latest changes are taken back, and what lies
+// further back is read from the versions.
+//
+//   family   key                        value
+//   copies   住民票コード(8, a number)    mac(32); empty: none stands there any more
+//
+// The row that stands of a person is the notice of the highest 更新順番号 (HeldRow). A removed person has one; an erased one
+// has none.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "projections/copy_fingerprint.h"
+#include "projections/record_file.h"
+
+namespace daicho {
+
+// The copy behind one entry. It keeps the store as it was: not for long. Belongs to one thread.
+class RecordCopy {
+ public:
+  Position position() const { return position_; }
+  const CopyFingerprint& fingerprint() const { return fingerprint_; }
+  // As a CopyScan.
+  Status Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take);
+  // The row that stood there. Errors: those of the store.
+  Result<std::optional<v1::HeldCopy>> Row(std::uint64_t code) const;
+ private:
+  friend class RecordCopies;
+  using Standing = std::pair<std::uint64_t, std::optional<Digest>>;  // a code's, none: no row
+
+  RecordCopy(const Store& store, Position position, CopyFingerprint fingerprint)
+      : store_(&store), position_(position), fingerprint_(std::move(fingerprint)) {}
+
+  const Store* store_;
+  Position position_;
+  CopyFingerprint fingerprint_;
+  std::optional<StoreIterator> stored_;  // none: `otherwise_` is all there is
+  std::vector<Standing> otherwise_;      // by ascending code: than what is stored
+};
+
+// The projector's side. Add, Flush and Publish belong to the thread that applies; Take to any.
+class RecordCopies {
+ public:
+  RecordCopies(Store& store, std::shared_ptr<const CopyKeying> keying) : store_(store), keying_(std::move(keying)) {}
+
+  // What the store holds behind the entries below `next`; made from the versions unless it is of this key.
+  Status Load(Position next);
+
+  // From now on entries are applied that the items do not follow: the next Load makes them anew.
+  static Status Forget(Store& store);
+
+  // Takes the row that a notice leaves, unless it stands behind a newer one.
+  Status Add(const Version& version);
+  // Into a bulk load, where of two entries under one key the later counts; to be followed by PutKey and Load.
+  void PutInBulk(const Version& version, const record_file::Writer::Put& put) const;
+  void PutKey(const record_file::Writer::Put& put) const;
+  // The rows of what was added since the last Publish.
+  void Flush(const record_file::Writer::Put& put);
+  // They are in the store, where everything below `next` is now.
+  void Publish(Position next);
+  // So that the next Load need not read every item: all of the fingerprint. Requires: nothing was added since Publish.
+  void PutFingerprint(const record_file::Writer::Put& put) const;
+
+  // The copy behind the entry at `at`. Errors: kInvalid for what is not applied yet.
+  Result<RecordCopy> Take(Position at) const;
+
+ private:
+  struct Change {
+    Position position;
+    std::uint64_t code;
+    std::optional<Digest> before, after;
+  };
+  Result<std::optional<Digest>> Standing(std::uint64_t code) const;
+  Status Stand(Position position, std::uint64_t code, std::optional<Digest> mac);
+  // Of every row that stood behind the entry at `at`, in no order.
+  Status ReadVersions(Position at, const std::function<void(const CopyItem&)>& take) const;
+  Status ReadItems(CopyFingerprint& fingerprint) const;
+  Status MakeItems(Position at);
+
+  Store& store_;
+  const std::shared_ptr<const CopyKeying> keying_;
+  std::vector<Change> added_;
+  std::unordered_map<std::uint64_t, std::optional<Digest>> standing_;  // after those in added_
+
+  mutable std::mutex mutex_;
+  Position next_;                                    // guarded by mutex_, like those below
+  std::unique_ptr<CopyFingerprint> fingerprint_;
+  Position known_from_;                              // changes of this entry and later are in changes_
+  std::deque<Change> changes_;
+};
+
+}  // namespace daicho
