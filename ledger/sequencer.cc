@@ -267,6 +267,31 @@ struct Sequencer::Impl {
     return AddReceipt(again);
   }
 
+  // Tells each municipality what a comparison found of its residents, in the append that holds the comparison.
+  Status TellResults(const std::string& payload) {
+    v1::ConsistencyRun run;
+    if (!run.ParseFromString(payload)) return {};  // a sealed payload is judged by who reads it
+    for (v1::MunicipalityResult& result : *run.mutable_results()) {
+      const std::string issuer = result.municipality();
+      if (!answered.contains(issuer)) continue;  // no issuer of this ledger
+      v1::Receipt receipt;
+      receipt.set_version(kReceiptVersion);
+      receipt.set_ledger(std::string(View(options.ledger)));
+      receipt.set_issuer(issuer);
+      receipt.set_outcome(v1::OUTCOME_COMPARED);
+      receipt.set_inbox_next(answered[issuer].value());
+      v1::ComparisonResult& comparison = *receipt.mutable_comparison();
+      comparison.set_run(run.run());
+      comparison.set_holder(run.holder());
+      comparison.set_holder_as_of(run.holder_as_of());
+      comparison.set_evaluated_at(run.evaluated_at());
+      comparison.mutable_result()->Swap(&result);
+      RETURN_IF_ERROR(AddReceipt(receipt));
+      RETURN_IF_ERROR(RepeatRefusal(issuer));
+    }
+    return {};
+  }
+
   // Empty: none, or revoked.
   static std::string IssuerKeyId(const Registry& registry, const std::string& issuer) {
     const auto current = registry.CurrentKey(v1::KEY_USE_ISSUER, issuer);
@@ -902,6 +927,9 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
   batch.counters.events += submission.events.size();
   ++batch.counters.admitted;
   refusals.erase(arrival.issuer);
+  for (const PreparedEvent& event : submission.events) {
+    if (event.header.kind() == v1::EVENT_KIND_CONSISTENCY_RUN) RETURN_IF_ERROR(TellResults(event.parts[0].payload()));
+  }
   return registry_before ? Announce(*registry_before) : Status();
 }
 
