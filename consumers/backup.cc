@@ -32,7 +32,7 @@ Status AddFile(const Home& home, const std::string& name, ordered_json& files) {
 // Settings, public part, private keys, and the register of backups.
 Result<std::string> HomeFiles(const Home& home) {
   ordered_json files = ordered_json::object();
-  for (const char* name : {"daicho.toml", "ledger.pub.json", "seal.crt.pem", kRegister}) {
+  for (const char* name : {"daicho.toml", "ledger.pub.json", "seal.crt.pem", "kikou.toml", kRegister}) {
     RETURN_IF_ERROR(AddFile(home, name, files));
   }
   std::error_code error;

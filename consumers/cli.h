@@ -70,6 +70,7 @@ void AddRegisterCommands(Cli& cli);  // register list, statistics
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset
 void AddAuditCommands(Cli& cli);    // audit …, export
 void AddRetentionCommands(Cli& cli);  // retention plan, run; backup, restore
+void AddKikouCommands(Cli& cli);    // kikou …
 void AddWitnessCommands(Cli& cli);  // witness, witness init, trust, serve
 
 // A node for one command: the running one over its socket, or one started for the purpose.

@@ -361,7 +361,7 @@ void AddKeyCommands(Cli& cli) {
   AddAgencyRegistryCommands(cli, a);
   CLI::App* key = cli.Group("key", "鍵の管理");
   Command(cli, key, "list", "すべての鍵と、それが有効な位置", a, KeyList);
-  CLI::App* rotate = Command(cli, key, "rotate", "台帳そのもの（sequencer、intake）と役割（registrar、records、provider、disclosure、retention）の鍵を更新", a, KeyRotate);
+  CLI::App* rotate = Command(cli, key, "rotate", "台帳そのもの（sequencer、intake）と役割（registrar、records、provider、disclosure、retention、kikou、reconciler）の鍵を更新", a, KeyRotate);
   rotate->add_option("--token", a->token, "新しい鍵が入っているトークンの pkcs11 URI（intake を除く）");
   CLI::App* create = cli.Command(key, "create-token", "トークンに署名の鍵を作り、公開鍵を表示", [a] { return KeyCreateToken(*a); });
   create->add_option("--uri", a->token, "作る鍵の pkcs11 URI")->required();

@@ -23,7 +23,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention";
+  std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention,kikou";
   std::string listen, certificate, key, key_holder;
   int prefecture = 10;
   unsigned cache_mib = 128;
@@ -172,6 +172,20 @@ void PrintProvider(const ordered_json& provider) {
   if (provider.contains("ignored")) fmt::print("読めない照会 {}\n", provider["ignored"].get<std::string>());
 }
 
+// How far 機構 is notified.
+void PrintKikou(const ordered_json& kikou) {
+  if (kikou["configured"] != true) {
+    fmt::print("機構        接続は設定されていません\n");
+    return;
+  }
+  fmt::print("機構        {}  位置 {} まで通知済み  未処理 {}", kikou["url"].get<std::string>(), kikou["position"].dump(),
+             kikou["lag"].dump());
+  if (kikou.contains("notified_at")) fmt::print("（最後の受領 {}）", kikou["notified_at"].get<std::string>());
+  fmt::print("\n");
+  if (kikou.contains("refused")) fmt::print("機構の拒否  {}件（最後の通知）\n", kikou["refused"].dump());
+  if (kikou.contains("error")) fmt::print("機構の障害  {}\n", kikou["error"].get<std::string>());
+}
+
 int ShowStatus(const Arguments& a) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
@@ -197,6 +211,7 @@ int ShowStatus(const Arguments& a) {
   }
   PrintCheckpoint(status["checkpoint"]);
   if (status["roles"].contains("provider")) PrintProvider(status["roles"]["provider"]);
+  if (status["roles"].contains("kikou")) PrintKikou(status["roles"]["kikou"]);
   fmt::print("鍵          世代 {}  消去済み 位置 {} まで\n", number(status["keys"], "epoch"),
              number(status["keys"], "erased_through"));
   if (status.contains("http")) fmt::print("公開        {}\n", status["http"].get<std::string>());
@@ -284,7 +299,7 @@ void AddNodeCommands(Cli& cli) {
 
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
-  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention");
+  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention,kikou");
   serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 128）")->check(CLI::Range(16, 65'536));
   serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");
   serve->add_option("--tls-cert", a->certificate, "TLS の証明書（PEM）。ループバック以外では必須");

@@ -189,6 +189,16 @@ Result<Descriptor> LockKeys(const Home& home) {
   return lock;
 }
 
+// The keys of the roles that came later.
+Status MakeMissingKeys(const Home& home) {
+  for (const HomeKey key : {HomeKey::kKikou, HomeKey::kReconciler}) {
+    if (FileExists(KeyPath(home, key))) continue;
+    ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+    if (!FileExists(KeyPath(home, key))) RETURN_IF_ERROR(WriteSigningKey(KeyPath(home, key), SigningKey::Generate()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<CertifiedKey> SealOf(const Home& home, TimeMicros now) {
@@ -231,6 +241,8 @@ std::string_view NameOf(HomeKey key) {
     case HomeKey::kProvider: return "provider";
     case HomeKey::kDisclosure: return "disclosure";
     case HomeKey::kRetention: return "retention";
+    case HomeKey::kKikou: return "kikou";
+    case HomeKey::kReconciler: return "reconciler";
   }
   CHECK(false);
 }
@@ -242,6 +254,8 @@ SigningKey& RoleKey(Home& home, HomeKey key) {
     case HomeKey::kProvider: return home.provider;
     case HomeKey::kDisclosure: return home.disclosure;
     case HomeKey::kRetention: return home.retention;
+    case HomeKey::kKikou: return home.kikou;
+    case HomeKey::kReconciler: return home.reconciler;
     case HomeKey::kReceipts:
     case HomeKey::kIntake: break;
   }
@@ -346,6 +360,7 @@ Result<Home> OpenHome(const std::string& dir) {
   home.key_holder = settings["key_holder"];
   ASSIGN_OR_RETURN(const LedgerPublic known, ReadLedgerPublic(home.Path("ledger.pub.json")));
   home.root = known.registrar;
+  RETURN_IF_ERROR(MakeMissingKeys(home));
   RETURN_IF_ERROR(ReadKeys(home));
   return home;
 }

@@ -1,6 +1,7 @@
 // Home: a prefecture node's directory.
 //
 //   daicho.toml           prefecture, ledger id, log
+//   kikou.toml            whom the node knows as 機構, when it does (consumers/kikou_line.h)
 //   keys/*.key            private keys of the ledger and of the node's roles, hex or a token's URI, mode 0600. NAME.next.key is
 //                         made but not in force yet; of the ledger's own, NAME.old.key was before NAME.key
 //   operators/*.key       private keys of the first operators, to be handed over to them
@@ -48,7 +49,7 @@ struct Home {
   std::string kafka_config;  // file of librdkafka settings; empty: none
   std::string key_holder;    // what wraps the data keys and the stores: a pkcs11 URI; empty: HOME/holder
   Key256 root{};             // public key of the registrar that opened the ledger: what it is verified from
-  SigningKey registrar, records, provider, disclosure, retention, receipts;
+  SigningKey registrar, records, provider, disclosure, retention, kikou, reconciler, receipts;
   HpkeKeyPair intake;
 
   std::string Path(const std::string& name) const { return dir + "/" + name; }
@@ -71,12 +72,14 @@ Result<CertifiedKey> SealOf(const Home& home, TimeMicros now);
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);
 
 // A private key of the home, by its file's name: the ledger's own are receipts (the sequencer's) and intake, those of
-// the roles that issue events registrar, records, provider, disclosure and retention.
-enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kProvider, kDisclosure, kRetention };
-inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar, HomeKey::kRecords, HomeKey::kProvider,
-                                         HomeKey::kDisclosure, HomeKey::kRetention};
-inline constexpr std::array kHomeKeys = {HomeKey::kReceipts, HomeKey::kIntake,     HomeKey::kRegistrar, HomeKey::kRecords,
-                                         HomeKey::kProvider, HomeKey::kDisclosure, HomeKey::kRetention};
+// the roles that issue events registrar, records, provider, disclosure, retention, kikou and reconciler. A home from before
+// there were the last two is given them when it is opened.
+enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kProvider, kDisclosure, kRetention, kKikou, kReconciler };
+inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar,  HomeKey::kRecords,   HomeKey::kProvider,  HomeKey::kDisclosure,
+                                         HomeKey::kRetention, HomeKey::kKikou, HomeKey::kReconciler};
+inline constexpr std::array kHomeKeys = {HomeKey::kReceipts, HomeKey::kIntake,     HomeKey::kRegistrar,
+                                         HomeKey::kRecords,  HomeKey::kProvider,   HomeKey::kDisclosure,
+                                         HomeKey::kRetention, HomeKey::kKikou, HomeKey::kReconciler};
 std::string_view NameOf(HomeKey key);
 // Requires: one of kRoleKeys.
 SigningKey& RoleKey(Home& home, HomeKey key);

@@ -539,6 +539,14 @@ class Call {
 
 }  // namespace
 
+Status CheckHttpUrl(const std::string& url) {
+  ASSIGN_OR_RETURN(const Url parsed, ParseUrl(url));
+  error_code not_an_address;
+  const auto address = asio::ip::make_address(parsed.host, not_an_address);
+  if (parsed.tls || not_an_address || address.is_loopback()) return {};
+  return Invalid("http:// is for loopback addresses only; use https://");
+}
+
 Result<HttpResponse> HttpCall(const HttpCallOptions& options) {
   try {
     auto url = ParseUrl(options.url);

@@ -82,6 +82,9 @@ struct HttpCallOptions {
   std::size_t response_bytes_max = 1u << 20;
 };
 
+// Whether a URL may be called at all, before anything is looked up. Errors: kInvalid with the rule.
+Status CheckHttpUrl(const std::string& url);
+
 // One request on a connection of its own; blocks. An answer of any status is an answer.
 // Errors: kInvalid for a URL that breaks a rule, kDenied for a certificate that does not verify,
 // kUnavailable for everything that the network or the peer does.

@@ -91,6 +91,7 @@ int Main(int argc, char** argv) {
   AddAuditCommands(cli);
   AddRetentionCommands(cli);
   AddWitnessCommands(cli);
+  AddKikouCommands(cli);
   AddGenerateCommand(cli);
 
   CLI::App* help = app.add_subcommand("help", "コマンドの説明");

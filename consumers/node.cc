@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,7 +12,10 @@
 #include "consumers/backup.h"
 #include "consumers/disclosing.h"
 #include "consumers/erasing.h"
+#include "consumers/kikou_inquiring.h"
+#include "consumers/kikou_notifying.h"
 #include "consumers/node_socket.h"
+#include "consumers/notice_json.h"
 #include "consumers/policy/first_rules.h"
 #include "consumers/policy_explanation.h"
 #include "consumers/providing.h"
@@ -43,6 +47,30 @@ node::Response Answered(const Status& status) {
   return response;
 }
 
+// Of a role that issues events, the registrar excepted: its registration.
+v1::IssuerRegistered RoleIssuerOf(Home home, HomeKey role) {
+  struct Known {
+    const char* name;
+    v1::IssuerRole may;
+  };
+  static const std::map<HomeKey, Known> roles = {
+      {HomeKey::kRecords, {"本人確認情報検索", v1::ISSUER_ROLE_RECORDS}},
+      {HomeKey::kProvider, {"提供・移転", v1::ISSUER_ROLE_PROVIDER}},
+      {HomeKey::kDisclosure, {"開示・訂正・利用停止", v1::ISSUER_ROLE_DISCLOSURE}},
+      {HomeKey::kRetention, {"保存期間の管理", v1::ISSUER_ROLE_RETENTION}},
+      {HomeKey::kKikou, {"機構への通知・照会", v1::ISSUER_ROLE_KIKOU}},
+      {HomeKey::kReconciler, {"整合性確認", v1::ISSUER_ROLE_RECONCILER}}};
+  const Known& known = roles.at(role);
+  const Key256 key = RoleKey(home, role).public_key();
+  v1::IssuerRegistered out;
+  out.set_issuer(RoleIssuer(home.prefecture, NameOf(role)));
+  out.set_name(known.name);
+  out.set_public_key(std::string(View(key)));
+  out.set_key_id(NoteKeyId(IssuerOrigin(home.prefecture, out.issuer()), key));
+  out.set_role(known.may);
+  return out;
+}
+
 }  // namespace
 
 struct Node::Impl {
@@ -59,6 +87,8 @@ struct Node::Impl {
   std::unique_ptr<Reading> reading;
   std::unique_ptr<Providing> providing;
   std::unique_ptr<Disclosing> disclosing;
+  std::unique_ptr<KikouInquiring> inquiring;
+  std::unique_ptr<KikouNotifying> notifying;
   std::unique_ptr<Publishing> publishing;
   std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
@@ -83,6 +113,7 @@ struct Node::Impl {
     if (Has("records")) RETURN_IF_ERROR(StartReading());
     if (Has("provider")) RETURN_IF_ERROR(StartProviding());
     if (Has("disclosure")) RETURN_IF_ERROR(StartDisclosing());
+    if (Has("kikou")) RETURN_IF_ERROR(StartKikou());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
     if (!options.listen) return {};
@@ -196,6 +227,92 @@ struct Node::Impl {
     node::Response response;
     response.set_json(json.dump());
     return response;
+  }
+
+  Status StartKikou() {
+    if (projector == nullptr) return Invalid("roles: kikou needs projector");
+    KikouInquiringOptions i;
+    i.ledger = home.ledger;
+    i.clock = &clock;
+    i.projector = [this] { return projector->get(); };
+    i.peer = [this] { return ReadKikouPeer(home); };
+    i.key = [this] { return SignerOf(HomeKey::kKikou); };
+    i.prepare = [this] { return Register(HomeKey::kKikou); };
+    i.submit = [this](const std::vector<DraftEvent>& events) { return kikou.Submit(events); };
+    i.settle = [this] { return kikou.Settle(); };
+    KikouNotifyingOptions o;
+    o.prefecture = home.prefecture;
+    o.ledger = home.ledger;
+    o.log = log.get();
+    o.keys = keys.get();
+    o.clock = &clock;
+    o.projector = i.projector;
+    o.peer = i.peer;
+    o.key = i.key;
+    o.prepare = [this]() -> Status {
+      RETURN_IF_ERROR(Register(HomeKey::kKikou));
+      return inquiring->CloseInterrupted();
+    };
+    o.submit = i.submit;
+    o.settle = i.settle;
+    o.follow = options.listen;
+    o.failed = [this](const Status& status) { Finish("kikou", status); };
+    inquiring = std::make_unique<KikouInquiring>(std::move(i));
+    ASSIGN_OR_RETURN(notifying, KikouNotifying::Start(std::move(o)));
+    return {};
+  }
+
+  // A ledger from before there was such a role has it registered at the role's first use.
+  Status Register(HomeKey role) {
+    const auto known = [&](const Registry& registry) { return registry.issuers().contains(HolderOf(role)); };
+    if (known(*projector->get()->registry())) return {};
+    ASSIGN_OR_RETURN(const std::uint64_t size, LedgerSize());
+    if (!projector->get()->WaitFor(Position(size), kVisibleWait)) return Unavailable("the record file is behind the ledger");
+    if (known(*projector->get()->registry())) return {};
+    return self->Administer(v1::EVENT_KIND_ISSUER_REGISTERED, RoleIssuerOf(role).SerializeAsString());
+  }
+  v1::IssuerRegistered RoleIssuerOf(HomeKey role) {
+    const std::lock_guard lock(keys_mutex);
+    return daicho::RoleIssuerOf(home, role);
+  }
+
+  node::Response NotifyKikou() {
+    if (notifying == nullptr) return Answered(Unsupported("this node does not notify 機構"));
+    if (const Status status = notifying->Notify(); !status.ok()) return Answered(status);
+    node::Response response;
+    response.set_json(notifying->StatusJson());
+    return response;
+  }
+
+  node::Response Inquire(const node::Inquire& request) {
+    if (inquiring == nullptr) return Answered(Unsupported("this node does not inquire of 機構"));
+    v1::OperatorAct act;
+    if (!act.ParseFromString(request.operator_act())) return Answered(Invalid("operator: cannot be read"));
+    const auto outcome = inquiring->Ask(request.event(), act);
+    if (!outcome.ok()) return Answered(outcome.status());
+    node::Response response;
+    response.set_json(InquiryJson(*outcome));
+    return response;
+  }
+
+  static std::string InquiryJson(const InquiryOutcome& outcome) {
+    using nlohmann::ordered_json;
+    static const std::map<v1::AnswerOutcome, const char*> words = {{v1::ANSWER_OUTCOME_UNSPECIFIED, "unanswered"},
+                                                                   {v1::ANSWER_OUTCOME_FOUND, "found"},
+                                                                   {v1::ANSWER_OUTCOME_NONE, "none"},
+                                                                   {v1::ANSWER_OUTCOME_MULTIPLE, "multiple"},
+                                                                   {v1::ANSWER_OUTCOME_REFUSED, "refused"}};
+    ordered_json out = {{"outcome", words.at(outcome.outcome)},
+                        {"positions", {outcome.asked.value(), outcome.answered.value()}}};
+    if (outcome.outcome == v1::ANSWER_OUTCOME_MULTIPLE) out["matches"] = outcome.match_count;
+    if (!outcome.refusal.empty()) out["reason"] = outcome.refusal;
+    if (outcome.outcome != v1::ANSWER_OUTCOME_FOUND) return out.dump();
+    out["status"] = outcome.resident.removed() ? "removed" : "resident";
+    v1::UpdateNotice shown;
+    shown.set_resident_code(outcome.resident.resident_code());
+    *shown.mutable_record() = outcome.resident.record();
+    out["record"] = ordered_json::parse(ReleasedRecordJson(shown, outcome.fields));
+    return out.dump();
   }
 
   Status StartPublishing() {
@@ -445,7 +562,8 @@ struct Node::Impl {
       return std::optional(Position(receipt->last_position() + 1));
     }
   };
-  Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider}, disclosure{*this, HomeKey::kDisclosure};
+  Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider}, disclosure{*this, HomeKey::kDisclosure},
+      kikou{*this, HomeKey::kKikou};
 
   Status SubmitReading(const DraftEvent& event) {
     ASSIGN_OR_RETURN(const v1::Receipt receipt, records.Submit({event}));
@@ -463,6 +581,7 @@ Node::~Node() {
   impl_->home_socket.reset();
   impl_->log_socket.reset();
   impl_->providing.reset();
+  impl_->notifying.reset();
   for (std::jthread* role : {&impl_->retaining, &impl_->renewing, &impl_->sequencing}) {
     role->request_stop();
     if (role->joinable()) role->join();
@@ -523,6 +642,10 @@ node::Response Node::Answer(const node::Request& request) {
       return impl_->Provide(request.provide());
     case node::Request::kDisclose:
       return impl_->Disclose(request.disclose());
+    case node::Request::kNotifyKikou:
+      return impl_->NotifyKikou();
+    case node::Request::kInquire:
+      return impl_->Inquire(request.inquire());
     case node::Request::kListMatters: {
       if (impl_->disclosing == nullptr) return Answered(Unsupported("this node does not disclose"));
       const std::uint32_t duty = request.list_matters();
@@ -710,6 +833,10 @@ Result<std::string> Node::StatusJson() {
     ASSIGN_OR_RETURN(const std::string json, impl_->providing->StatusJson());
     roles["provider"] = ordered_json::parse(json);
   }
+  if (impl_->notifying != nullptr) {
+    roles["kikou"] = ordered_json::parse(impl_->notifying->StatusJson());
+    roles["kikou"]["inquiries"] = ordered_json::parse(impl_->inquiring->StatusJson());
+  }
   out["keys"] = {{"epoch", impl_->keys->epoch()}, {"erased_through", impl_->keys->erased_through().value()}};
   out["roles"] = std::move(roles);
   return out.dump();
@@ -725,17 +852,6 @@ v1::PolicyRules FirstRules() {
   CHECK(google::protobuf::util::JsonStringToMessage(std::string(policy::k_first_rules), &rules).ok());
   rules.set_version(1);
   return rules;
-}
-
-v1::IssuerRegistered RoleIssuerOf(const Home& home, const char* role, const char* name, const SigningKey& key,
-                                  v1::IssuerRole may) {
-  v1::IssuerRegistered out;
-  out.set_issuer(RoleIssuer(home.prefecture, role));
-  out.set_name(name);
-  out.set_public_key(std::string(View(key.public_key())));
-  out.set_key_id(NoteKeyId(IssuerOrigin(home.prefecture, out.issuer()), key.public_key()));
-  out.set_role(may);
-  return out;
 }
 
 v1::RoleDefined OperatorRole(const char* role, const char* name, const char* duty,
@@ -774,18 +890,16 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
   const auto administer = [&](v1::EventKind kind, const google::protobuf::Message& message) {
     return node->Administer(kind, message.SerializeAsString());
   };
-  for (const v1::IssuerRegistered& issuer :
-       {RoleIssuerOf(home, "records", "本人確認情報検索", home.records, v1::ISSUER_ROLE_RECORDS),
-        RoleIssuerOf(home, "provider", "提供・移転", home.provider, v1::ISSUER_ROLE_PROVIDER),
-        RoleIssuerOf(home, "disclosure", "開示・訂正・利用停止", home.disclosure, v1::ISSUER_ROLE_DISCLOSURE),
-        RoleIssuerOf(home, "retention", "保存期間の管理", home.retention, v1::ISSUER_ROLE_RETENTION)}) {
-    RETURN_IF_ERROR(administer(v1::EVENT_KIND_ISSUER_REGISTERED, issuer));
+  for (const HomeKey role : {HomeKey::kRecords, HomeKey::kProvider, HomeKey::kDisclosure, HomeKey::kRetention,
+                             HomeKey::kKikou, HomeKey::kReconciler}) {
+    RETURN_IF_ERROR(administer(v1::EVENT_KIND_ISSUER_REGISTERED, RoleIssuerOf(home, role)));
   }
   std::vector<std::string> roles;
   for (const v1::RoleDefined& role :
        {OperatorRole("representative-terminal", "代表端末", kFirstDuty,
                      {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH,
-                      v1::PERMISSION_PROVIDE, v1::PERMISSION_PROVIDE_BATCH, v1::PERMISSION_DISCLOSE}),
+                      v1::PERMISSION_PROVIDE, v1::PERMISSION_PROVIDE_BATCH, v1::PERMISSION_DISCLOSE,
+                      v1::PERMISSION_INQUIRE}),
         OperatorRole("administrator", "管理者", "admin",
                      {v1::PERMISSION_CONSENT, v1::PERMISSION_ERASE, v1::PERMISSION_ADMINISTER, v1::PERMISSION_AUDIT})}) {
     RETURN_IF_ERROR(administer(v1::EVENT_KIND_ROLE_DEFINED, role));

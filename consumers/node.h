@@ -5,6 +5,7 @@
 //   records     answers readings, each of which is an event before its answer leaves (needs projector)
 //   provider    answers agencies likewise, and puts the answers on their topics (needs projector)
 //   disclosure  開示, 訂正, 利用停止: an order is an event before its letter leaves (needs projector)
+//   kikou       passes every update on to 機構 and asks it on operators' behalf, once it is known (needs projector)
 #pragma once
 
 #include <functional>
@@ -19,7 +20,7 @@
 namespace daicho {
 
 struct NodeOptions {
-  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention", "disclosure"};
+  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention", "disclosure", "kikou"};
   bool listen = false;  // serve the sockets
   // Of the notary: HTTP address and the certificate of its TLS; empty: none.
   std::string http, certificate_file, key_file;

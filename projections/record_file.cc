@@ -57,7 +57,7 @@ const std::vector<std::string>& RecordFile::Families() {
                                                     "provision_events", "provision_references", "provision_asked",
                                                     "provision_deliveries", "provision_receipts", "provision_given",
                                                     "provision_standing", "provision_suspensions",
-                                                    "matters", "copies"};
+                                                    "matters", "copies", "kikou"};
   return families;
 }
 

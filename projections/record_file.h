@@ -14,6 +14,7 @@
 //   provision_…                                     see projections/provision_register.h
 //   matters                                         see projections/matter_register.h
 //   copies                                          see projections/record_copy.h
+//   kikou                                           see projections/kikou_register.h
 //   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves
 //
 // ~position sorts the newest version first: the first key at or after slot ‖ ~P is what was known at P.
@@ -55,7 +56,7 @@ class RecordFile {
   enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes, kDue, kErased, kOrphans,
          kSearchNames, kSearchGiven, kSearchPeople, kSearchAddresses, kSearchParts,
          kProvisions, kReferences, kAsked, kDeliveries, kReceipts, kGiven, kStanding, kSuspensions, kMatters,
-         kCopies };
+         kCopies, kKikou };
   static const std::vector<std::string>& Families();
 
   explicit RecordFile(const Store& store) : store_(store) {}  // borrowed

@@ -23,7 +23,7 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DAICHO = os.environ.get("DAICHO_BIN") or str(ROOT / "build/release/consumers/daicho")
-EVERY_ROLE = "sequencer,projector,records,provider,disclosure,notary,retention"
+EVERY_ROLE = "sequencer,projector,records,provider,disclosure,notary,retention,kikou"
 HTTP = ("--listen", "127.0.0.1:0")
 GATEWAYS_AT_ONCE = 4
 READY_SECONDS_MAX = 60
@@ -378,7 +378,7 @@ class NodeSocket:
 
     def visible(self, position=0, wait=30):
         """Where the record file is once everything below `position` can be read, or `wait` seconds have passed."""
-        fields = self.call(encode(50, encode(1, position) + encode(2, int(wait * 1000))))
+        fields = self.call(encode(52, encode(1, position) + encode(2, int(wait * 1000))))
         if 1 in fields:
             raise Failed(f"await_visible: {fields.get(2, b'').decode()}")
         return fields.get(5, 0)
