@@ -5,8 +5,7 @@
 //   {"resident_code":"24727059608","update_number":7,"status":"resident","record":{…}}\n
 //   {"resident_code":"24846016224","update_number":3,"status":"removed","record":{…}}\n
 //
-// Lines are in any order, and may be more than memory holds: they are sorted through files that are unlinked as soon as they are
-// open, mode 0600. A file is usable whole or not at all, so that reading reports all of its errors. Judged is the form
+// Lines are in any order, and may be more than memory holds (ledger/spill_sort.h). A file is usable whole or not at all, so that reading reports all of its errors. Judged is the form
 // and what the comparison rests on (numbers and their check digits, the status): whether a record is right is what is being
 // compared.
 #pragma once
@@ -19,13 +18,13 @@
 #include <vector>
 
 #include "consumers/notice_file.h"
+#include "events/bytes.h"
 #include "events/consistency.pb.h"
-#include "events/result.h"
 
 namespace daicho {
 
 inline constexpr std::uint64_t kCopyRowsMax = 10'000'000;
-inline constexpr std::uint64_t kCopyBytesMax = 64ull << 30;  // as read, and decompressed
+inline constexpr std::uint64_t kCopyBytesMax = 16ull << 30;  // as read, and decompressed
 inline constexpr std::size_t kCopyRunBytes = 64u << 20;      // sorted in memory at once
 
 struct CopyHeader {
@@ -37,6 +36,7 @@ struct CopyHeader {
 struct CopyFileOptions {
   std::string directory;                    // for what memory does not hold; must exist
   std::size_t run_bytes = kCopyRunBytes;
+  std::uint64_t bytes_max = kCopyBytesMax;
 };
 
 // A file that was read: its rows by ascending 住民票コード, any number of times. One thread at a time.
@@ -46,7 +46,7 @@ class CopyFile {
   CopyFile(CopyFile&&) noexcept;
 
   const CopyHeader& header() const;
-  const std::string& sha256_hex() const;      // of the bytes as read: ConsistencyRun.copy_digest
+  const Digest& digest() const;  // of the bytes as they came, without errors: ConsistencyRun.copy_digest
   // By line; not empty: the file is refused, and has no rows.
   const std::vector<FileError>& errors() const;
 

@@ -60,6 +60,60 @@ TEST(Hmac, AgreesWithRfc4231) {
             "a3b6167473100ee06e0c796c2955552b");
 }
 
+TEST(Hmac, UnderAPreparedKeyAgreesWithRfc4231) {
+  struct Vector {
+    std::string key, data;
+    const char* mac;
+  };
+  // Test cases 1 to 4, 6 and 7; 5 is cut to 128 bits.
+  const Vector vectors[] = {
+      {std::string(20, '\x0b'), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+      {std::string(20, '\xaa'), std::string(50, '\xdd'),
+       "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+      {Hex("0102030405060708090a0b0c0d0e0f10111213141516171819"), std::string(50, '\xcd'),
+       "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
+      {std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First",
+       "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+      {std::string(131, '\xaa'),
+       "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed "
+       "before being used by the HMAC algorithm.",
+       "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"}};
+  for (const Vector& vector : vectors) {
+    const HmacKey key(vector.key);
+    for (int again = 0; again < 2; ++again) EXPECT_EQ(ToHex(View(key.Mac({vector.data}))), vector.mac);
+    EXPECT_EQ(ToHex(View(HmacKey(key).Mac({vector.data.substr(0, 3), "", vector.data.substr(3)}))), vector.mac);
+  }
+}
+
+// FIPS 197, C.3; and that one key does not stay for another.
+TEST(Aes256, AgreesWithFips197) {
+  const Key256 key = Key("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+  const AesBlock block = ToArray<16>(Hex("00112233445566778899aabbccddeeff")).value();
+  for (int again = 0; again < 2; ++again) {
+    EXPECT_EQ(ToHex(View(Aes256({}, {}))), "dc95c078a2408989ad48a21492842087");
+    EXPECT_EQ(ToHex(View(Aes256(key, block))), "8ea2b7ca516745bfeafc49904b496089");
+  }
+}
+
+TEST(Varint, OfANumberOnlyTheShortestFormIsRead) {
+  for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, std::uint64_t{1} << 62,
+                                    std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+    std::string bytes;
+    AppendVarint(bytes, value);
+    std::string_view in = bytes;
+    std::uint64_t read;
+    EXPECT_TRUE(TakeVarint(in, read) && in.empty() && read == value) << value;
+    in = std::string_view(bytes).substr(0, bytes.size() - 1);
+    EXPECT_FALSE(TakeVarint(in, read));
+  }
+  for (const std::string& bytes : {Hex("8000"), Hex("ff8000"), Hex("ffffffffffffffffff02"), Hex("ffffffffffffffffffff01")}) {
+    std::string_view in = bytes;
+    std::uint64_t read;
+    EXPECT_FALSE(TakeVarint(in, read)) << ToHex(bytes);
+  }
+}
+
 struct SignatureVector {
   const char *seed, *public_key, *message, *signature;
 };

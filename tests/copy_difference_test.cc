@@ -1,0 +1,300 @@
+// The one definition of what is the same in two copies: every class by the smallest change that makes it, their
+// precedence, and the merge against the obvious over maps. Then all of it together: what the fingerprints name is what the
+// merge names.
+#include "projections/copy_difference.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "events/codes.h"
+#include "projections/copy_reconcile.h"
+
+namespace daicho {
+namespace {
+
+using Fields = std::vector<std::string>;
+
+std::string Code(std::uint64_t ten_digits) {
+  std::string text = CodeText(ten_digits * 10);
+  text.back() = ResidentCodeCheckDigit(std::string_view(text).substr(0, 10));
+  return text;
+}
+
+std::string Number(std::uint64_t eleven_digits) {
+  std::string text = CodeText(eleven_digits);
+  return text += IndividualNumberCheckDigit(text);
+}
+
+v1::HeldCopy Row(std::uint64_t person = 1) {
+  v1::HeldCopy row;
+  row.set_resident_code(Code(person));
+  row.set_update_number(7);
+  v1::ResidentRecord& record = *row.mutable_record();
+  record.set_name("渡辺 花子");
+  record.set_kana("わたなべ はなこ");
+  record.mutable_alias()->set_name("沢 花子");
+  record.set_birth("1988-02-29");
+  record.set_sex(v1::SEX_FEMALE);
+  record.mutable_address()->set_municipality("102016");
+  record.mutable_address()->set_text("大手町一丁目１番１号");
+  record.set_individual_number(Number(person));
+  return row;
+}
+
+void AddGlyph(v1::HeldCopy& row, const char* field, std::uint32_t index, const char* image = "png") {
+  v1::ExternalGlyph& glyph = *row.mutable_record()->add_external_glyphs();
+  glyph.set_field(field);
+  glyph.set_index(index);
+  glyph.set_image_png(image);
+}
+
+std::optional<RowDifference> Compare(const v1::HeldCopy& here, const v1::HeldCopy& there) {
+  return CompareRows(&here, &there, *VariantTable::Shipped());
+}
+
+// Row() here against Row() after `change` there, and the other way round.
+void ExpectDifference(v1::DifferenceClass expected, const Fields& fields, const std::function<void(v1::HeldCopy&)>& change) {
+  v1::HeldCopy changed = Row();
+  change(changed);
+  for (const bool there : {true, false}) {
+    const auto found = there ? Compare(Row(), changed) : Compare(changed, Row());
+    ASSERT_TRUE(found.has_value()) << changed.DebugString();
+    EXPECT_EQ(found->difference_class, expected) << changed.DebugString();
+    EXPECT_EQ(found->fields, fields);
+  }
+}
+
+TEST(CompareRows, SameIsSame) { EXPECT_EQ(Compare(Row(), Row()), std::nullopt); }
+
+TEST(CompareRows, AMissingRowIsMissing) {
+  const v1::HeldCopy row = Row();
+  const VariantTable& variants = *VariantTable::Shipped();
+  EXPECT_EQ(CompareRows(&row, nullptr, variants)->difference_class, v1::DIFFERENCE_CLASS_MISSING_THERE);
+  EXPECT_EQ(CompareRows(nullptr, &row, variants)->difference_class, v1::DIFFERENCE_CLASS_MISSING_HERE);
+}
+
+TEST(CompareRows, EveryFieldIsCompared) {
+  const std::map<std::string, std::function<void(v1::ResidentRecord&)>> changes = {
+      {"name", [](auto& r) { r.set_name("渡辺 花"); }},
+      {"kana", [](auto& r) { r.set_kana("ワタナベ ハナコ"); }},
+      {"kana_certified", [](auto& r) { r.set_kana_certified(true); }},
+      {"former_name", [](auto& r) { r.mutable_former_name()->set_name("佐藤"); }},
+      {"alias", [](auto& r) { r.mutable_alias()->set_kana("さわ"); }},
+      {"latin_name", [](auto& r) { r.set_latin_name("HANAKO"); }},
+      {"birth", [](auto& r) { r.set_birth("1988-02-28"); }},
+      {"sex", [](auto& r) { r.set_sex(v1::SEX_MALE); }},
+      {"address", [](auto& r) { r.mutable_address()->set_postal_code("3710026"); }},
+      {"individual_number", [](auto& r) { r.clear_individual_number(); }},
+  };
+  for (const auto& [field, change] : changes) {
+    ExpectDifference(v1::DIFFERENCE_CLASS_FIELD, {field}, [&](v1::HeldCopy& row) { change(*row.mutable_record()); });
+  }
+  // external_glyphs alone is a difference of how it is written; with them every field has been compared.
+  EXPECT_EQ(changes.size() + 1, static_cast<std::size_t>(v1::ResidentRecord::descriptor()->field_count()));
+}
+
+TEST(CompareRows, HowCharactersAreWrittenIsAClassOfItsOwn) {
+  const auto expect_glyph = [](const Fields& fields, const std::function<void(v1::HeldCopy&)>& change) {
+    ExpectDifference(v1::DIFFERENCE_CLASS_GLYPH, fields, change);
+  };
+  expect_glyph({"name"}, [](auto& row) { row.mutable_record()->set_name("渡邊 花子"); });            // 異体字
+  expect_glyph({"name"}, [](auto& row) { row.mutable_record()->set_name("渡邊󠄀 花子"); });           // with a selector
+  expect_glyph({"name"}, [](auto& row) { row.mutable_record()->set_name("渡辺 花󠄀子"); });           // a selector alone
+  expect_glyph({"alias"}, [](auto& row) { row.mutable_record()->mutable_alias()->set_name("澤 花子"); });
+  expect_glyph({"address"}, [](auto& row) { row.mutable_record()->mutable_address()->set_text("大手町一󠄀丁目１番１号"); });
+  expect_glyph({"external_glyphs"}, [](auto& row) { AddGlyph(row, "name", 1); });
+  expect_glyph({"name", "external_glyphs"}, [](auto& row) {  // 外字
+    row.mutable_record()->set_name("渡〓 花子");
+    AddGlyph(row, "name", 1);
+  });
+}
+
+TEST(CompareRows, WhatIsMoreThanHowCharactersAreWrittenIsAField) {
+  const auto expect_field = [](const Fields& fields, const std::function<void(v1::HeldCopy&)>& change) {
+    ExpectDifference(v1::DIFFERENCE_CLASS_FIELD, fields, change);
+  };
+  expect_field({"name"}, [](auto& row) { row.mutable_record()->set_name("渡部 花子"); });
+  expect_field({"name"}, [](auto& row) { row.mutable_record()->set_name("渡辺花子"); });  // the space counts
+  expect_field({"name"}, [](auto& row) { row.mutable_record()->set_name("渡辺 花子󠄀󠄀一"); });
+  expect_field({"address"}, [](auto& row) { row.mutable_record()->mutable_address()->set_text("大手町一丁目1番１号"); });
+  expect_field({"name", "birth"}, [](auto& row) {
+    row.mutable_record()->set_name("渡邊 花子");
+    row.mutable_record()->set_birth("1988-02-28");
+  });
+  expect_field({"name", "external_glyphs"}, [](auto& row) {  // the image is of another character
+    row.mutable_record()->set_name("渡〓 花子");
+    AddGlyph(row, "name", 0);
+  });
+  expect_field({"name", "external_glyphs"}, [](auto& row) {
+    row.mutable_record()->set_name("渡〓 花子");
+    AddGlyph(row, "kana", 1);
+  });
+}
+
+TEST(CompareRows, OrderComesBeforeFieldsAndTheStateBeforeOrder) {
+  ExpectDifference(v1::DIFFERENCE_CLASS_ORDER, {"update_number"}, [](auto& row) { row.set_update_number(6); });
+  ExpectDifference(v1::DIFFERENCE_CLASS_ORDER, {"name", "birth", "update_number"}, [](auto& row) {
+    row.set_update_number(8);
+    row.mutable_record()->set_name("渡邊 花子");
+    row.mutable_record()->set_birth("1988-02-28");
+  });
+  ExpectDifference(v1::DIFFERENCE_CLASS_REMOVED_STATE, {"status"}, [](auto& row) { row.set_removed(true); });
+  ExpectDifference(v1::DIFFERENCE_CLASS_REMOVED_STATE, {"kana", "update_number", "status"}, [](auto& row) {
+    row.set_removed(true);
+    row.set_update_number(8);
+    row.mutable_record()->set_kana("わたべ");
+  });
+}
+
+TEST(DifferingFields, KeepsThoseFieldsAndWhoItIs) {
+  v1::HeldCopy kept = DifferingFields(Row(), {"birth", "update_number"});
+  v1::HeldCopy expected;
+  expected.set_resident_code(Row().resident_code());
+  expected.set_update_number(7);
+  expected.mutable_record()->set_birth("1988-02-29");
+  EXPECT_EQ(kept.SerializeAsString(), expected.SerializeAsString());
+  EXPECT_EQ(DifferingFields(Row(), {}).SerializeAsString(), Row().SerializeAsString());
+}
+
+TEST(NumberClashes, AreOfOneNumberAndTwoCodes) {
+  NumberClashes clashes;
+  v1::HeldCopy other = Row(2), without = Row(3);
+  other.mutable_record()->set_individual_number(Number(4));
+  without.mutable_record()->clear_individual_number();
+  for (const v1::HeldCopy& row : {Row(1), Row(1), other, Row(4), Row(5), without, without}) clashes.Take(row);
+  clashes.Close();
+  EXPECT_TRUE(clashes.Has(Number(4)));
+  for (const std::string& number : {Number(1), Number(5), Number(9), std::string(), std::string("x")}) {
+    EXPECT_FALSE(clashes.Has(number));
+  }
+}
+
+// --- The merge -------------------------------------------------------------------------------------
+
+CopyRows Rows(const std::vector<v1::HeldCopy>& rows) {
+  return [&rows, at = std::size_t{0}](v1::HeldCopy& row) mutable -> Result<bool> {
+    if (at == rows.size()) return false;
+    row = rows[at++];
+    return true;
+  };
+}
+
+using Found = std::map<std::string, std::pair<v1::DifferenceClass, Fields>>;
+
+Result<Found> Merge(const std::vector<v1::HeldCopy>& here, const std::vector<v1::HeldCopy>& there) {
+  NumberClashes clashes;
+  for (const auto* side : {&here, &there}) {
+    for (const v1::HeldCopy& row : *side) clashes.Take(row);
+  }
+  clashes.Close();
+  Found found;
+  const auto counts = MergeCopies(
+      Rows(here), Rows(there), clashes, *VariantTable::Shipped(),
+      [&](const RowDifference& difference, const v1::HeldCopy* ours, const v1::HeldCopy* theirs) -> Status {
+        const std::string& code = (ours != nullptr ? ours : theirs)->resident_code();
+        EXPECT_TRUE(found.emplace(code, std::pair(difference.difference_class, difference.fields)).second) << code;
+        return {};
+      });
+  if (!counts.ok()) return counts.status();
+  EXPECT_EQ(counts->here, here.size());
+  EXPECT_EQ(counts->there, there.size());
+  return found;
+}
+
+TEST(MergeCopies, DuplicatesComeBeforeAllElse) {
+  v1::HeldCopy taken = Row(5), removed = Row(2);
+  taken.mutable_record()->set_individual_number(Number(4));
+  removed.set_removed(true);
+  const std::vector<v1::HeldCopy> here = {Row(1), Row(2), removed, Row(3), Row(4)};
+  const std::vector<v1::HeldCopy> there = {Row(1), Row(2), Row(3), Row(3), Row(4), taken, Row(6)};
+  const Found expected = {
+      {Code(2), {v1::DIFFERENCE_CLASS_DUPLICATE, {"resident_code"}}},
+      {Code(3), {v1::DIFFERENCE_CLASS_DUPLICATE, {"resident_code"}}},
+      {Code(4), {v1::DIFFERENCE_CLASS_DUPLICATE, {"individual_number"}}},
+      {Code(5), {v1::DIFFERENCE_CLASS_DUPLICATE, {"individual_number"}}},
+      {Code(6), {v1::DIFFERENCE_CLASS_MISSING_HERE, {}}},
+  };
+  EXPECT_EQ(Merge(here, there).value(), expected);
+}
+
+TEST(MergeCopies, RefusesRowsOutOfOrder) {
+  EXPECT_EQ(Merge({Row(2), Row(1)}, {}).status().code(), Code::kInvalid);
+  EXPECT_EQ(Merge({}, {Row(1), Row(3), Row(3), Row(2)}).status().code(), Code::kInvalid);
+}
+
+TEST(MergeCopies, EndsWhenAStreamOrTheSinkFails) {
+  const CopyRows failing = [](v1::HeldCopy&) -> Result<bool> { return Unavailable("gone"); };
+  const std::vector<v1::HeldCopy> rows = {Row(1), Row(2)};
+  NumberClashes clashes;
+  clashes.Close();
+  const auto merge = [&](const CopyRows& there, Status status) {
+    return MergeCopies(Rows(rows), there, clashes, *VariantTable::Shipped(),
+                       [&](const RowDifference&, const v1::HeldCopy*, const v1::HeldCopy*) { return status; })
+        .status()
+        .code();
+  };
+  EXPECT_EQ(merge(failing, {}), Code::kUnavailable);
+  EXPECT_EQ(merge(Rows({}), Denied("no")), Code::kDenied);
+}
+
+// Random differences of all kinds: all and only those are found, and the fingerprints of the same rows name the same persons.
+TEST(MergeCopies, FindsWhatTheFingerprintsFind) {
+  const auto keying = std::make_shared<CopyKeying>(CopyKey{.epoch = 1, .secret = {9}});
+  for (unsigned seed = 1; seed <= 5; ++seed) {
+    std::mt19937_64 random(seed);
+    std::vector<v1::HeldCopy> here, there;
+    Found expected;
+    for (std::uint64_t person = 1; person <= 2'000; ++person) {
+      v1::HeldCopy ours = Row(person * 4'000'000), theirs = ours;
+      const std::string& code = ours.resident_code();
+      switch (random() % 20) {
+        case 0:
+          theirs.mutable_record()->set_birth("1911-02-29");
+          expected[code] = {v1::DIFFERENCE_CLASS_FIELD, {"birth"}};
+          break;
+        case 1:
+          theirs.set_update_number(6);
+          expected[code] = {v1::DIFFERENCE_CLASS_ORDER, {"update_number"}};
+          break;
+        case 2:
+          ours.set_removed(true);
+          expected[code] = {v1::DIFFERENCE_CLASS_REMOVED_STATE, {"status"}};
+          break;
+        case 3:
+          theirs.mutable_record()->set_name("渡邊 花子");
+          expected[code] = {v1::DIFFERENCE_CLASS_GLYPH, {"name"}};
+          break;
+        case 4:
+          expected[code] = {v1::DIFFERENCE_CLASS_MISSING_THERE, {}};
+          here.push_back(ours);
+          continue;
+        case 5:
+          expected[code] = {v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
+          there.push_back(theirs);
+          continue;
+        default:
+          break;
+      }
+      here.push_back(ours);
+      there.push_back(theirs);
+    }
+    EXPECT_EQ(Merge(here, there).value(), expected) << seed;
+
+    CopyFingerprint ours(keying), theirs(keying);
+    for (const v1::HeldCopy& row : here) ours.Add(keying->Item(row));
+    for (const v1::HeldCopy& row : there) theirs.Add(keying->Item(row));
+    const SketchComparison named = CompareSketchFile(ours, Position(1), WriteSketchFile(theirs, Position(1))).value();
+    ASSERT_TRUE(named.complete);
+    std::map<std::string, int> codes;
+    for (const CopyName& name : named.difference.here) ++codes[CodeText(name.code)];
+    for (const CopyName& name : named.difference.there) ++codes[CodeText(name.code)];
+    EXPECT_TRUE(std::ranges::equal(codes, expected, {}, [](const auto& a) { return a.first; },
+                                   [](const auto& b) { return b.first; }))
+        << seed;
+  }
+}
+
+}  // namespace
+}  // namespace daicho
