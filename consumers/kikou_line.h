@@ -21,11 +21,17 @@ inline constexpr std::string_view kKikouStateQuestionTag = "daicho/kikou-state-q
 inline constexpr std::string_view kKikouStateTag = "daicho/kikou-state/1\n";
 inline constexpr std::string_view kKikouQuestionTag = "daicho/kikou-question/1\n";
 inline constexpr std::string_view kKikouAnswerTag = "daicho/kikou-answer/1\n";
+inline constexpr std::string_view kKikouCopyQuestionTag = "daicho/kikou-copy-question/1\n";
+inline constexpr std::string_view kKikouCopyAnswerTag = "daicho/kikou-copy-answer/1\n";
+inline constexpr std::string_view kKikouCorrectionsTag = "daicho/kikou-corrections/1\n";
+inline constexpr std::string_view kKikouCorrectedTag = "daicho/kikou-corrected/1\n";
 inline constexpr std::string_view kKikouDriftTag = "daicho/kikou-drift/1\n";
 
 inline constexpr char kKikouNoticesPath[] = "/kikou/v1/notices";
 inline constexpr char kKikouStatePath[] = "/kikou/v1/state";
 inline constexpr char kKikouInquiriesPath[] = "/kikou/v1/inquiries";
+inline constexpr char kKikouCopiesPath[] = "/kikou/v1/copies";
+inline constexpr char kKikouCorrectionsPath[] = "/kikou/v1/corrections";
 inline constexpr char kKikouDriftPath[] = "/kikou/stand-in/drift";
 
 inline constexpr char kKikouContentType[] = "application/x-protobuf";
