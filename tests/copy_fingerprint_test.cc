@@ -207,6 +207,37 @@ TEST(CopySymbol, OfAnImpossibleCodeIsRefused) {
   }
 }
 
+// The worked example of projections/README.md.
+TEST(CopySymbol, OfTheExampleIsThis) {
+  CopyKey key{.epoch = 1, .secret = {}};
+  for (std::size_t i = 0; i < key.secret.size(); ++i) key.secret[i] = static_cast<std::uint8_t>(i);
+  const auto keying = Keying(key);
+  const CopyItem item = keying->Item(Row());
+  EXPECT_EQ(ToHex(Row().SerializeAsString()),
+            "0a0b3234373237303539363038100722250a0de6b8a1e9828a20e88ab1e5ad903a0a313938382d30322d32394a080a06313032303136");
+  EXPECT_EQ(ToHex(View(item.mac)),
+            "745f1ad1b7b80c0c8e03be9039adf4d0b26716cec556a2c0205d179139aba335");
+  EXPECT_EQ(ToHex(View(keying->key_id())),
+            "278dc64eb9ba5b13");
+  std::uint64_t seed;
+  const CopySymbol symbol = keying->Symbol(item, seed);
+  std::string cell;
+  AppendCells(1, 0, std::array{CopyCell{symbol, 1}}, cell);
+  EXPECT_EQ(ToHex(cell),
+            "745f1ad1b7b80c0c8e03be9039adf4d00a06d04ebc5bd665e6352aab2800");
+  std::vector<std::uint64_t> cells;
+  for (CopyCellsOf of(seed); cells.size() < 6; of.Next()) cells.push_back(of.at());
+  EXPECT_EQ(cells, (std::vector<std::uint64_t>{0, 1, 4, 19, 20, 23}));
+  EXPECT_EQ(BucketOf(item.code), 16'205);
+  CopyFingerprint fingerprint(keying);
+  fingerprint.Add(item);
+  EXPECT_EQ(ToHex(fingerprint.Cut(Position(36)).Encode()),
+            "00000001278dc64eb9ba5b1300000000000000240000000000000001"
+            "745f1ad1b7b80c0c8e03be9039adf4d0b26716cec556a2c0205d179139aba335");
+  EXPECT_TRUE(WriteSketchFile(fingerprint, Position(36)).starts_with(
+      "daicho-sketch/1\n" + fingerprint.Cut(Position(36)).Encode() + std::string("\x00\x0f\x00\x00", 4) + cell));
+}
+
 // --- Cells -----------------------------------------------------------------------------------------
 
 // Pinned: two programs must put an item into the same cells for ever.
