@@ -181,7 +181,9 @@ class Comparison {
     if (size == 0) return kFirstCells;
     const double enough = CellsFor(peeler_.Estimate());
     const double max = static_cast<double>(kCopyCellsMax);
-    if (size >= kCopyCellsMax || (size >= kEstimateCells && enough > max)) return size;
+    // Far more cells than the difference needs, and yet something is left: a row that is twice on one side alone never comes out.
+    const bool in_vain = static_cast<double>(size) > 3 * enough;
+    if (size >= kCopyCellsMax || (size >= kEstimateCells && (enough > max || in_vain))) return size;
     const double least = static_cast<double>(size) * 1.05 + 8;
     const double most = static_cast<double>(size) * (size < kEstimateCells ? 4 : max);
     return static_cast<std::size_t>(std::min(max, std::clamp(enough, least, most)));

@@ -488,6 +488,37 @@ TEST(Reconcile, GoesToTheItemsWhenTooMuchDiffers) {
   }
 }
 
+// Against none the two rows cancel out in cells but for their count: only the items themselves tell.
+TEST(Reconcile, NamesARowThatIsTwiceInACopy) {
+  for (const bool also_there : {true, false}) {
+    Pair pair(3'000, 20, 17);
+    const CopyItem twice = pair.here.items().rbegin()->second;
+    if (!also_there) pair.there.Drop(twice.code);
+    CopyDifference truth = TrueDifference(pair.here, pair.there);
+    CopyFingerprint fingerprint = pair.here.fingerprint();
+    fingerprint.Add(twice);
+    truth.here.push_back(NameOf(twice));
+    std::ranges::sort(truth.here);
+    const CopyScan scan = pair.here.Scan();
+    const CopyScan with_it = [&](std::uint64_t first, std::uint64_t last,
+                                 const std::function<Status(const CopyItem&)>& take) -> Status {
+      return scan(first, last, [&](const CopyItem& item) -> Status {
+        if (item == twice) RETURN_IF_ERROR(take(item));
+        return take(item);
+      });
+    };
+    CopyProgress progress;
+    const Result<CopyDifference> found = Reconcile(fingerprint, kPosition, with_it, pair.there, progress);
+    ASSERT_TRUE(found.ok()) << found.status().ToString();
+    EXPECT_EQ(*found, truth);
+    EXPECT_EQ(progress.by_bucket, !also_there);
+    const SketchComparison compared =
+        CompareSketchFile(fingerprint, kPosition, WriteSketchFile(pair.there.fingerprint(), kPosition)).value();
+    EXPECT_EQ(compared.complete, also_there);
+    EXPECT_TRUE(std::ranges::binary_search(compared.buckets, BucketOf(twice.code)));
+  }
+}
+
 TEST(Reconcile, GoesOnWhereItWasBrokenOff) {
   for (const std::size_t differing : {500, 20'000, 30'000}) {
     Pair pair(differing == 30'000 ? 250'000 : 30'000, differing * (differing == 30'000 ? 8 : 1), 12);
