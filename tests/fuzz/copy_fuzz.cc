@@ -1,6 +1,7 @@
 // What comes from another holder of the record file. The first byte chooses: a copy file; questions; a stored
-// comparison, gone on with; answers, each of a length of two bytes; changes to a sketch file and to a stored fingerprint, each a
-// place of three bytes and a value. Whatever comes in: no crash, no endless work, and what is named accounts for the totals.
+// comparison, gone on with; answers, each of a length of two bytes; changes to a sketch file and to a stored
+// fingerprint, each a place of three bytes and a value. Whatever comes in: no crash, no endless work, and what is
+// named accounts for the totals.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -27,7 +28,7 @@ struct Side {
     }
   }
   CopyScan Scan() const {
-    return [this](std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) -> Status {
+    return [this](std::uint64_t first, std::uint64_t last, const CopyItemSink& take) -> Status {
       for (const CopyItem& item : items) {
         if (item.code >= first && item.code < last) RETURN_IF_ERROR(take(item));
       }
@@ -49,7 +50,8 @@ const Side& There() {
 
 void ReadFileOf(std::string_view bytes) {
   std::istringstream in{std::string(bytes)};
-  CopyFile file = CopyFile::Read(in, {.directory = std::filesystem::temp_directory_path().string(), .run_bytes = 2'000, .bytes_max = 1u << 20}).value();
+  const std::string directory = std::filesystem::temp_directory_path().string();
+  CopyFile file = CopyFile::Read(in, {.directory = directory, .run_bytes = 2'000, .bytes_max = 1u << 20}).value();
   CHECK(file.errors().size() <= kFileErrorsMax + 1);
   v1::HeldCopy row;
   std::uint64_t rows = 0;
