@@ -1,4 +1,4 @@
-// What keeping the fingerprint of a copy costs an event: the item of a notice, and the old one taken out for the new one.
+// What the fingerprint of a copy costs an event: the item of a notice; the old one taken out, the new one put in.
 #include <benchmark/benchmark.h>
 
 #include <random>

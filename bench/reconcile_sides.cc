@@ -1,6 +1,6 @@
-// Two copies of N records in which D differ, compared in each way there is: bytes in both directions, questions, time. The
-// outcome is checked against the difference that was planted. For bench/reconcile, which has another program compare the
-// same items.
+// Two copies of N records in which D differ, compared in each way there is: bytes in both directions, questions,
+// time. The outcome is checked against the difference that was planted. For bench/reconcile, which has another
+// program compare the same items.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -39,12 +39,13 @@ std::uint64_t CodeOf(std::uint64_t ten_digits) {
 
 class Side {
  public:
-  explicit Side(std::vector<CopyItem> items) : items_(std::move(items)), fingerprint_(std::make_shared<CopyKeying>(kKey)) {
+  explicit Side(std::vector<CopyItem> items)
+      : items_(std::move(items)), fingerprint_(std::make_shared<CopyKeying>(kKey)) {
     for (const CopyItem& item : items_) fingerprint_.Add(item);
   }
   const CopyFingerprint& fingerprint() const { return fingerprint_; }
   CopyScan Scan() const {
-    return [this](std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) -> Status {
+    return [this](std::uint64_t first, std::uint64_t last, const CopyItemSink& take) -> Status {
       auto it = std::ranges::lower_bound(items_, first, {}, &CopyItem::code);
       for (; it != items_.end() && it->code < last; ++it) RETURN_IF_ERROR(take(*it));
       return {};

@@ -5,9 +5,9 @@
 //   {"resident_code":"24727059608","update_number":7,"status":"resident","record":{…}}\n
 //   {"resident_code":"24846016224","update_number":3,"status":"removed","record":{…}}\n
 //
-// Lines are in any order, and may be more than memory holds (ledger/spill_sort.h). A file is usable whole or not at all, so that reading reports all of its errors. Judged is the form
-// and what the comparison rests on (numbers and their check digits, the status): whether a record is right is what is being
-// compared.
+// Lines are in any order, and may be more than memory holds (ledger/spill_sort.h). A file is usable whole or not at
+// all, so that reading reports all of its errors. Judged is the form and what the comparison rests on (numbers and
+// their check digits, the status): whether a record is right is what is being compared.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Sorts more rows than memory holds. Runs of them are sorted in memory and lie in one file, which has no name any more once
-// it is open, mode 0600, and is encrypted under a key that only this object has: what the disk keeps of it says
-// nothing.
+// Sorts more rows than memory holds. Runs of them are sorted in memory and lie in one file, which has no name any
+// more once it is open, mode 0600, and is encrypted under a key that only this object has: what the disk keeps of it
+// says nothing.
 //
 // One thread at a time.
 #pragma once

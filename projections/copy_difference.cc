@@ -88,9 +88,10 @@ class Fields {
 
   bool Alike(std::string_view field, std::string_view here, std::string_view there) const {
     if (here == there) return true;
-    return std::ranges::equal(WrittenAs(here, field, here_.external_glyphs(), variants_),
-                              WrittenAs(there, field, there_.external_glyphs(), variants_),
-                              [](const Written& a, const Written& b) { return a.image || b.image || a.folded == b.folded; });
+    return std::ranges::equal(
+        WrittenAs(here, field, here_.external_glyphs(), variants_),
+        WrittenAs(there, field, there_.external_glyphs(), variants_),
+        [](const Written& a, const Written& b) { return a.image || b.image || a.folded == b.folded; });
   }
 
   void Text(std::string_view field, TextOf text) {
@@ -106,17 +107,18 @@ class Fields {
 
   void Addresses() {
     const v1::Address &here = here_.address(), &there = there_.address();
-    const bool same_place = here_.has_address() == there_.has_address() && here.municipality() == there.municipality() &&
-                            here.town() == there.town() && here.postal_code() == there.postal_code();
+    const bool same_place = here_.has_address() == there_.has_address() &&
+                            here.municipality() == there.municipality() && here.town() == there.town() &&
+                            here.postal_code() == there.postal_code();
     if (same_place && here.text() == there.text()) return;
     Differs("address", same_place && Alike("address", here.text(), there.text()));
   }
 
   bool SameGlyphs() const {
-    return std::ranges::equal(here_.external_glyphs(), there_.external_glyphs(),
-                              [](const v1::ExternalGlyph& a, const v1::ExternalGlyph& b) {
-                                return a.field() == b.field() && a.index() == b.index() && a.image_png() == b.image_png();
-                              });
+    return std::ranges::equal(
+        here_.external_glyphs(), there_.external_glyphs(), [](const v1::ExternalGlyph& a, const v1::ExternalGlyph& b) {
+          return a.field() == b.field() && a.index() == b.index() && a.image_png() == b.image_png();
+        });
   }
 
   const Record &here_, &there_;
@@ -191,7 +193,8 @@ std::optional<RowDifference> CompareRows(const v1::HeldCopy* here, const v1::Hel
   CHECK(here->resident_code() == there->resident_code());
   Fields fields(here->record(), there->record(), variants);
   RowDifference out{v1::DIFFERENCE_CLASS_UNSPECIFIED, std::move(fields.differing())};
-  const bool ordered = here->update_number() == there->update_number(), same_state = here->removed() == there->removed();
+  const bool ordered = here->update_number() == there->update_number();
+  const bool same_state = here->removed() == there->removed();
   if (!ordered) out.fields.push_back("update_number");
   if (!same_state) out.fields.push_back("status");
   if (out.fields.empty()) return std::nullopt;
@@ -241,7 +244,8 @@ Result<MergeCounts> MergeCopies(const CopyRows& here, const CopyRows& there, con
   RETURN_IF_ERROR(ours.Advance());
   RETURN_IF_ERROR(theirs.Advance());
   while (ours.has() || theirs.has()) {
-    const std::string code = !theirs.has() ? ours.code() : !ours.has() ? theirs.code() : std::min(ours.code(), theirs.code());
+    const bool ours_first = ours.has() && (!theirs.has() || ours.code() < theirs.code());
+    const std::string code = ours_first ? ours.code() : theirs.code();
     bool twice = false;
     ASSIGN_OR_RETURN(const v1::HeldCopy* const our_row, ours.Take(code, twice));
     ASSIGN_OR_RETURN(const v1::HeldCopy* const their_row, theirs.Take(code, twice));

@@ -1,5 +1,5 @@
-// What is the same in two copies of the record file, and what is not: the one definition, for every way by which differences
-// are found. README.md, *Copy difference*. Pure; thread-safe.
+// What is the same in two copies of the record file, and what is not: the one definition, for every way by which
+// differences are found. README.md, *Copy difference*. Pure; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -23,17 +23,18 @@ struct RowDifference {
   std::vector<std::string> fields;
 };
 
-// One person in both copies; null: has no row there. Nothing: they are the same, byte for byte. Never DUPLICATE, which no row
-// shows by itself. Requires: not both null, and of one 住民票コード.
+// One person in both copies; null: has no row there. Nothing: no field differs by a byte. Never DUPLICATE, which
+// no row shows by itself. Requires: not both null, and of one 住民票コード.
 //
 //   MISSING_THERE, MISSING_HERE   one side has no row
 //   REMOVED_STATE                 消除 on one side
 //   ORDER                         更新順番号 differ
 //   GLYPH                         what differs is how characters are written: selectors, 異体字, images of 外字
 //   FIELD                         anything else
-std::optional<RowDifference> CompareRows(const v1::HeldCopy* here, const v1::HeldCopy* there, const VariantTable& variants);
+std::optional<RowDifference> CompareRows(const v1::HeldCopy* here, const v1::HeldCopy* there,
+                                         const VariantTable& variants);
 
-// The two rows with the differing fields only; of MISSING_… the whole row.
+// Who it is, the update number, the state, and those fields of the record; without `fields` the whole row.
 v1::HeldCopy DifferingFields(const v1::HeldCopy& row, const std::vector<std::string>& fields);
 
 // 個人番号 that stand for two 住民票コード, over the rows of both sides. 16 bytes a row.

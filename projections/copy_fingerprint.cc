@@ -49,7 +49,8 @@ Words TakeSum(std::string_view& in, std::size_t size) {
 bool SameBeginning(const Words& a, const Words& b) { return a[0] == b[0] && a[1] == b[1]; }
 
 // Counts and the first `sum_bytes` of the sums, of buckets that make up `total`.
-void AppendBuckets(const CopyTotal& total, std::span<const CopyTotal> buckets, std::size_t sum_bytes, std::string& out) {
+void AppendBuckets(const CopyTotal& total, std::span<const CopyTotal> buckets, std::size_t sum_bytes,
+                   std::string& out) {
   const std::uint64_t expected = total.count / kCopyBuckets;
   for (const CopyTotal& bucket : buckets) {
     AppendDeviation(bucket.count, expected, out);
@@ -116,7 +117,8 @@ Result<CopyCut> CopyCut::Decode(std::string_view bytes) {
 
 Status Comparable(const CopyCut& here, const CopyCut& there) {
   if (here.epoch != there.epoch) {
-    return Conflict("the copies are keyed for epochs " + std::to_string(here.epoch) + " and " + std::to_string(there.epoch));
+    return Conflict("the copies are keyed for epochs " + std::to_string(here.epoch) + " and " +
+                    std::to_string(there.epoch));
   }
   if (here.key_id != there.key_id) return Conflict("the copies are keyed by different keys of one epoch");
   if (here.position != there.position) {

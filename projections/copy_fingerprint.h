@@ -1,9 +1,9 @@
 // CopyFingerprint: what is kept of a copy of the record file so that two copies are compared without sending them.
 // The first cells of its sketch, which name up to some 22,000 items that differ; a count and a sum of macs for
-// each of 65,536 ranges of 住民票コード, which tell where more of them are; count and sum of all. Each is a function of the set of
-// items alone, and follows it item by item: a changed row is its old item removed and its new one added.
+// each of 65,536 ranges of 住民票コード, which tell where more of them are; count and sum of all. Each is a function of the
+// set of items alone, and follows it item by item: a changed row is its old item removed and its new one added.
 //
-// 4 MB. Copies are snapshots. An object belongs to one thread at a time.
+// 4 MB. To copy one is to take a snapshot. An object belongs to one thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -69,7 +69,8 @@ CopyKeying::CopyKeying(const CopyKey& key)
       multiplier_(Word(Data(Subkey(key, "codes", 8))) % kPrime) {}
 
 CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
-  return ItemOf(rows_, row.resident_code(), row.update_number(), row.removed(), row.has_record() ? &row.record() : nullptr);
+  return ItemOf(rows_, row.resident_code(), row.update_number(), row.removed(),
+                row.has_record() ? &row.record() : nullptr);
 }
 
 CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {

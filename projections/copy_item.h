@@ -98,7 +98,7 @@ std::string CodeText(std::uint64_t code);
 Result<std::uint64_t> CodeNumber(std::string_view text);
 
 // Gives the items of a copy whose code is in [first, last), by ascending code, until `take` fails.
-using CopyScan = std::function<Status(std::uint64_t first, std::uint64_t last,
-                                      const std::function<Status(const CopyItem&)>& take)>;
+using CopyItemSink = std::function<Status(const CopyItem&)>;
+using CopyScan = std::function<Status(std::uint64_t first, std::uint64_t last, const CopyItemSink& take)>;
 
 }  // namespace daicho

@@ -50,7 +50,7 @@ std::vector<BucketRun> NextRuns(std::span<const std::uint32_t> buckets, std::siz
 }
 
 // The items of the runs, ascending.
-Status ScanRuns(const CopyScan& scan, std::span<const BucketRun> runs, const std::function<Status(const CopyItem&)>& take) {
+Status ScanRuns(const CopyScan& scan, std::span<const BucketRun> runs, const CopyItemSink& take) {
   for (const BucketRun& run : runs) {
     RETURN_IF_ERROR(scan(BucketStart(static_cast<std::uint32_t>(run.first)),
                          BucketStart(static_cast<std::uint32_t>(run.first + run.count)), take));
@@ -181,7 +181,10 @@ class Comparison {
     if (size == 0) return kFirstCells;
     const double enough = CellsFor(peeler_.Estimate());
     const double max = static_cast<double>(kCopyCellsMax);
-    if (size >= kCopyCellsMax || (size >= kEstimateCells && enough > max)) return size;
+    // Far more cells than the difference needs, and yet something is left: a row that is twice on one side alone
+    // never comes out.
+    const bool in_vain = static_cast<double>(size) > 3 * enough;
+    if (size >= kCopyCellsMax || (size >= kEstimateCells && (enough > max || in_vain))) return size;
     const double least = static_cast<double>(size) * 1.05 + 8;
     const double most = static_cast<double>(size) * (size < kEstimateCells ? 4 : max);
     return static_cast<std::size_t>(std::min(max, std::clamp(enough, least, most)));
@@ -334,8 +337,8 @@ Result<CopyProgress> CopyProgress::Decode(std::string_view bytes) {
   return out;
 }
 
-Result<CopyDifference> Reconcile(const CopyFingerprint& here, Position position, const CopyScan& scan, CopyHolder& holder,
-                                 CopyProgress& progress) {
+Result<CopyDifference> Reconcile(const CopyFingerprint& here, Position position, const CopyScan& scan,
+                                 CopyHolder& holder, CopyProgress& progress) {
   return Comparison(here, position, scan, holder, progress).Run();
 }
 

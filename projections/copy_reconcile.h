@@ -1,7 +1,7 @@
-// Naming the items in which two copies differ, by questions and answers. Totals first; then cells in growing numbers until they
-// name every item; if that takes too many, the buckets that differ and the items within them by ascending code.
-// Questions and answers are bytes: what carries them, and who may ask, is not decided here. Answers of the last kind carry
-// 住民票コード in clear, so what carries them must be encrypted.
+// Naming the items in which two copies differ, by questions and answers. Totals first; then cells in growing numbers
+// until they name every item; if that takes too many, the buckets that differ and the items within them by ascending
+// code. Questions and answers are bytes: what carries them, and who may ask, is not decided here. Answers of the last
+// kind carry 住民票コード in clear, so what carries them must be encrypted.
 //
 //   question                                              answer
 //   01                                                    CopyCut
@@ -23,7 +23,7 @@ namespace daicho {
 // Beyond these it is cheaper to send the items.
 inline constexpr std::size_t kCopyCellsMax = 262'144;
 inline constexpr std::uint32_t kCopyBucketsAsked = 4'096;  // the items of so many at once
-inline constexpr std::size_t kCopyAnswerBytesMax = 64u << 20;
+inline constexpr std::size_t kCopyAnswerBytesMax = 64u << 20;  // what carries answers may refuse longer ones
 
 // The other holder. Errors of Ask: its own, and those of what carries it; the question may be asked again.
 class CopyHolder {
@@ -32,7 +32,8 @@ class CopyHolder {
   virtual Result<std::string> Ask(std::string_view question) = 0;
 };
 
-// The side that answers. Nothing is remembered from one question to the next but cells, which take a reading of all items.
+// The side that answers. Nothing is remembered from one question to the next but cells, which take a reading of all
+// items.
 class CopyAnswers : public CopyHolder {
  public:
   // Of the copy at `position`; `scan` must give the items of the fingerprint. Borrowed.
@@ -66,9 +67,9 @@ struct CopyProgress {
 };
 
 // `scan` gives the items of `here`, which is the copy at `position`. After an error `progress` is where a further call
-// begins. Errors: kConflict as Comparable; kCorrupt for answers that cannot be read; kTampered for ones that no copy gives, or
-// when what was named does not account for the totals; those of `holder` and `scan`.
-Result<CopyDifference> Reconcile(const CopyFingerprint& here, Position position, const CopyScan& scan, CopyHolder& holder,
-                                 CopyProgress& progress);
+// begins. Errors: kConflict as Comparable; kCorrupt for answers that cannot be read; kTampered for ones that no copy
+// gives, or when what was named does not account for the totals; those of `holder` and `scan`.
+Result<CopyDifference> Reconcile(const CopyFingerprint& here, Position position, const CopyScan& scan,
+                                 CopyHolder& holder, CopyProgress& progress);
 
 }  // namespace daicho

@@ -1,7 +1,7 @@
 // The rateless sketch of a set of items, and how two are subtracted (Yang, Gilad, Alizadeh: Practical Rateless Set
-// Reconciliation, SIGCOMM 2024). A cell is the XOR and the count of the items in it; an item is in cell 0 and in cell i with
-// probability 1/(1 + i/2), by a generator that its symbol seeds. The difference of two sketches is the sketch of the
-// difference: some 1.35 cells for each item of it name them all, however large the sets are.
+// Reconciliation, SIGCOMM 2024). A cell is the XOR and the count of the items in it; an item is in cell 0 and in cell
+// i with probability 1/(1 + i/2), by a generator that its symbol seeds. The difference of two sketches is the sketch
+// of the difference: some 1.35 cells for each item of it name them all, however large the sets are.
 //
 // An object belongs to one thread at a time.
 #pragma once
@@ -55,7 +55,8 @@ void AppendCells(std::uint64_t items, std::uint64_t from, std::span<const CopyCe
 void AppendDeviation(std::uint64_t value, std::uint64_t expected, std::string& out);
 bool TakeDeviation(std::string_view& in, std::uint64_t expected, std::uint64_t& value);
 // All of `bytes`, which must be `count` cells. Errors: kCorrupt.
-Result<std::vector<CopyCell>> ReadCells(std::uint64_t items, std::uint64_t from, std::size_t count, std::string_view bytes);
+Result<std::vector<CopyCell>> ReadCells(std::uint64_t items, std::uint64_t from, std::size_t count,
+                                        std::string_view bytes);
 
 struct CopyDifference {
   std::vector<CopyName> here, there;  // only here, only there; ascending

@@ -1,6 +1,6 @@
 // The one definition of what is the same in two copies: every class by the smallest change that makes it, their
-// precedence, and the merge against the obvious over maps. Then all of it together: what the fingerprints name is what the
-// merge names.
+// precedence, and the merge against the obvious over maps. Then all of it together: what the fingerprints name is
+// what the merge names.
 #include "projections/copy_difference.h"
 
 #include <gtest/gtest.h>
@@ -55,7 +55,8 @@ std::optional<RowDifference> Compare(const v1::HeldCopy& here, const v1::HeldCop
 }
 
 // Row() here against Row() after `change` there, and the other way round.
-void ExpectDifference(v1::DifferenceClass expected, const Fields& fields, const std::function<void(v1::HeldCopy&)>& change) {
+void ExpectDifference(v1::DifferenceClass expected, const Fields& fields,
+                      const std::function<void(v1::HeldCopy&)>& change) {
   v1::HeldCopy changed = Row();
   change(changed);
   for (const bool there : {true, false}) {
@@ -239,7 +240,8 @@ TEST(MergeCopies, EndsWhenAStreamOrTheSinkFails) {
   EXPECT_EQ(merge(Rows({}), Denied("no")), Code::kDenied);
 }
 
-// Random differences of all kinds: all and only those are found, and the fingerprints of the same rows name the same persons.
+// Random differences of all kinds: all and only those are found, and the fingerprints of the same rows name the same
+// persons.
 TEST(MergeCopies, FindsWhatTheFingerprintsFind) {
   const auto keying = std::make_shared<CopyKeying>(CopyKey{.epoch = 1, .secret = {9}});
   for (unsigned seed = 1; seed <= 5; ++seed) {

@@ -93,7 +93,9 @@ TEST_F(CopyFileTest, ReadsWhatItsFormatSays) {
 }
 
 TEST_F(CopyFileTest, OfNobodyIsGood) {
-  EXPECT_EQ(Errors(R"({"format":"daicho-copy/1","holder":"kikou","as_of":"2026-11-24T00:00:00Z","count":0})" "\n"), Expected{});
+  EXPECT_EQ(Errors(R"({"format":"daicho-copy/1","holder":"kikou","as_of":"2026-11-24T00:00:00Z","count":0})"
+                   "\n"),
+            Expected{});
 }
 
 TEST_F(CopyFileTest, LinesComeInAnyOrderAndMoreThanFitInMemory) {
@@ -175,7 +177,8 @@ TEST_F(CopyFileTest, WhatIsCutShortOrTooLongIsRefused) {
   EXPECT_EQ(Errors(good.substr(0, good.size() - 1)), Expected{"3::truncated"});
   EXPECT_EQ(Errors(good, {.directory = "", .bytes_max = good.size() - 1}), Expected{"1::limit"});
   EXPECT_EQ(Errors(good, {.directory = "", .bytes_max = good.size()}), Expected{});
-  EXPECT_EQ(Errors(File(CopyHeaderLine(kHeader), {std::string(kLineBytesMax + 1, ' '), kSecond})), Expected{"2::limit"});
+  EXPECT_EQ(Errors(File(CopyHeaderLine(kHeader), {std::string(kLineBytesMax + 1, ' '), kSecond})),
+            Expected{"2::limit"});
 }
 
 // A stream that never ends, of lines, of one line, of a header.

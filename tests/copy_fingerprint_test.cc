@@ -49,7 +49,7 @@ class Copy : public CopyHolder {
   const CopyFingerprint& fingerprint() const { return fingerprint_; }
   const std::map<std::uint64_t, CopyItem>& items() const { return items_; }
   CopyScan Scan() const {
-    return [this](std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) -> Status {
+    return [this](std::uint64_t first, std::uint64_t last, const CopyItemSink& take) -> Status {
       for (auto it = items_.lower_bound(first); it != items_.end() && it->first < last; ++it) {
         RETURN_IF_ERROR(take(it->second));
       }
@@ -207,6 +207,38 @@ TEST(CopySymbol, OfAnImpossibleCodeIsRefused) {
   }
 }
 
+// The worked example of projections/README.md.
+TEST(CopySymbol, OfTheExampleIsThis) {
+  CopyKey key{.epoch = 1, .secret = {}};
+  for (std::size_t i = 0; i < key.secret.size(); ++i) key.secret[i] = static_cast<std::uint8_t>(i);
+  const auto keying = Keying(key);
+  const CopyItem item = keying->Item(Row());
+  EXPECT_EQ(
+      ToHex(Row().SerializeAsString()),
+      "0a0b3234373237303539363038100722250a0de6b8a1e9828a20e88ab1e5ad903a0a313938382d30322d32394a080a06313032303136");
+  EXPECT_EQ(ToHex(View(item.mac)),
+            "745f1ad1b7b80c0c8e03be9039adf4d0b26716cec556a2c0205d179139aba335");
+  EXPECT_EQ(ToHex(View(keying->key_id())),
+            "278dc64eb9ba5b13");
+  std::uint64_t seed;
+  const CopySymbol symbol = keying->Symbol(item, seed);
+  std::string cell;
+  AppendCells(1, 0, std::array{CopyCell{symbol, 1}}, cell);
+  EXPECT_EQ(ToHex(cell),
+            "745f1ad1b7b80c0c8e03be9039adf4d00a06d04ebc5bd665e6352aab2800");
+  std::vector<std::uint64_t> cells;
+  for (CopyCellsOf of(seed); cells.size() < 6; of.Next()) cells.push_back(of.at());
+  EXPECT_EQ(cells, (std::vector<std::uint64_t>{0, 1, 4, 19, 20, 23}));
+  EXPECT_EQ(BucketOf(item.code), 16'205);
+  CopyFingerprint fingerprint(keying);
+  fingerprint.Add(item);
+  EXPECT_EQ(ToHex(fingerprint.Cut(Position(36)).Encode()),
+            "00000001278dc64eb9ba5b1300000000000000240000000000000001"
+            "745f1ad1b7b80c0c8e03be9039adf4d0b26716cec556a2c0205d179139aba335");
+  EXPECT_TRUE(WriteSketchFile(fingerprint, Position(36)).starts_with(
+      "daicho-sketch/1\n" + fingerprint.Cut(Position(36)).Encode() + std::string("\x00\x0f\x00\x00", 4) + cell));
+}
+
 // --- Cells -----------------------------------------------------------------------------------------
 
 // Pinned: two programs must put an item into the same cells for ever.
@@ -228,7 +260,8 @@ TEST(CopyCells, HoldAnItemWithAboutTheProbabilityThatIsExpected) {
   for (int i = 0; i < kItems; ++i) PutInCells({}, random(), 1, 0, cells);
   for (const std::size_t i : {0u, 1u, 2u, 10u, 100u, 999u}) {
     const double p = 2.0 / static_cast<double>(i + 2), expected = p * kItems;
-    EXPECT_NEAR(static_cast<double>(cells[i].count), expected, 0.05 * expected + 4 * std::sqrt(expected * (1 - p))) << i;
+    EXPECT_NEAR(static_cast<double>(cells[i].count), expected, 0.05 * expected + 4 * std::sqrt(expected * (1 - p)))
+        << i;
   }
 }
 
@@ -260,7 +293,8 @@ TEST(CopyCells, TravelInSome30BytesAndComeBack) {
 TEST(CopyPeeler, EstimatesHowMuchDiffers) {
   const Pair pair(20'000, 5'000, 2);
   CopyPeeler peeler(pair.here.fingerprint().keying());
-  ASSERT_TRUE(peeler.Take(pair.here.fingerprint().cells().first(2'000), pair.there.fingerprint().cells().first(2'000)).ok());
+  ASSERT_TRUE(
+      peeler.Take(pair.here.fingerprint().cells().first(2'000), pair.there.fingerprint().cells().first(2'000)).ok());
   EXPECT_FALSE(peeler.done());
   EXPECT_NEAR(peeler.Estimate(), 7'000, 1'000);
 }
@@ -395,7 +429,8 @@ TEST(SketchFile, AnyChangedByteIsRefused) {
     EXPECT_FALSE(CompareSketchFile(pair.here.fingerprint(), kPosition, file.substr(0, size)).ok()) << size;
   }
   EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, file + "x").status().code(), Code::kTampered);
-  EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, "daicho-sketch/2\n").status().code(), Code::kUnsupported);
+  EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, "daicho-sketch/2\n").status().code(),
+            Code::kUnsupported);
 }
 
 TEST(SketchFile, DoesNotShowACode) {
@@ -454,6 +489,36 @@ TEST(Reconcile, GoesToTheItemsWhenTooMuchDiffers) {
     EXPECT_TRUE(progress.by_bucket);
     EXPECT_TRUE(pair.there.kinds_.contains(4));
     EXPECT_LT(progress.bytes_received, 5'000'000);  // the cells were given up early
+  }
+}
+
+// Against none the two rows cancel out in cells but for their count: only the items themselves tell.
+TEST(Reconcile, NamesARowThatIsTwiceInACopy) {
+  for (const bool also_there : {true, false}) {
+    Pair pair(3'000, 20, 17);
+    const CopyItem twice = pair.here.items().rbegin()->second;
+    if (!also_there) pair.there.Drop(twice.code);
+    CopyDifference truth = TrueDifference(pair.here, pair.there);
+    CopyFingerprint fingerprint = pair.here.fingerprint();
+    fingerprint.Add(twice);
+    truth.here.push_back(NameOf(twice));
+    std::ranges::sort(truth.here);
+    const CopyScan scan = pair.here.Scan();
+    const CopyScan with_it = [&](std::uint64_t first, std::uint64_t last, const CopyItemSink& take) -> Status {
+      return scan(first, last, [&](const CopyItem& item) -> Status {
+        if (item == twice) RETURN_IF_ERROR(take(item));
+        return take(item);
+      });
+    };
+    CopyProgress progress;
+    const Result<CopyDifference> found = Reconcile(fingerprint, kPosition, with_it, pair.there, progress);
+    ASSERT_TRUE(found.ok()) << found.status().ToString();
+    EXPECT_EQ(*found, truth);
+    EXPECT_EQ(progress.by_bucket, !also_there);
+    const SketchComparison compared =
+        CompareSketchFile(fingerprint, kPosition, WriteSketchFile(pair.there.fingerprint(), kPosition)).value();
+    EXPECT_EQ(compared.complete, also_there);
+    EXPECT_TRUE(std::ranges::binary_search(compared.buckets, BucketOf(twice.code)));
   }
 }
 
@@ -543,13 +608,13 @@ TEST(CopyAnswers, RefuseWhatIsNoQuestion) {
     return out;
   };
   const auto code_of = [&](const std::string& asked) { return answers.Ask(asked).status().code(); };
-  for (const std::string& asked : {std::string(), std::string("\x01x"), std::string("\x02"), question(0, kPosition, {}),
-                                   question(5, kPosition, {}), question(2, kPosition, {}), question(2, kPosition, {1}),
-                                   question(2, kPosition, {1, 2, 3}), question(2, kPosition, {kCopyCellsMax, 1}),
-                                   question(2, kPosition, {1, ~std::uint64_t{0}}), question(3, kPosition, {1}),
-                                   question(4, kPosition, {1}), question(4, kPosition, {1, 0}),
-                                   question(4, kPosition, {0, kCopyBucketsAsked + 1}),
-                                   question(4, kPosition, {kCopyBuckets, 1}), question(4, kPosition, {~std::uint64_t{0}, 1})}) {
+  for (const std::string& asked :
+       {std::string(), std::string("\x01x"), std::string("\x02"), question(0, kPosition, {}),
+        question(5, kPosition, {}), question(2, kPosition, {}), question(2, kPosition, {1}),
+        question(2, kPosition, {1, 2, 3}), question(2, kPosition, {kCopyCellsMax, 1}),
+        question(2, kPosition, {1, ~std::uint64_t{0}}), question(3, kPosition, {1}), question(4, kPosition, {1}),
+        question(4, kPosition, {1, 0}), question(4, kPosition, {0, kCopyBucketsAsked + 1}),
+        question(4, kPosition, {kCopyBuckets, 1}), question(4, kPosition, {~std::uint64_t{0}, 1})}) {
     EXPECT_EQ(code_of(asked), Code::kInvalid) << ToHex(asked);
   }
   EXPECT_EQ(code_of(question(2, Position(1), {0, 1})), Code::kConflict);
@@ -564,7 +629,8 @@ TEST(CopyProgress, RefusesWhatWasCutShort) {
   progress.found = TrueDifference(pair.here, pair.there);
   const std::string stored = progress.Encode();
   EXPECT_EQ(CopyProgress::Decode(stored).value().Encode(), stored);
-  for (std::size_t size = 0; size < 200; ++size) EXPECT_FALSE(CopyProgress::Decode(stored.substr(0, size)).ok()) << size;
+  for (std::size_t size = 0; size < 200; ++size)
+    EXPECT_FALSE(CopyProgress::Decode(stored.substr(0, size)).ok()) << size;
 }
 
 }  // namespace
