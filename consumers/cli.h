@@ -65,6 +65,7 @@ void AddAgencyCommands(Cli& cli);  // agency init, sign, ask, receive, reply, op
 void AddPolicyCommands(Cli& cli);  // policy, agreement
 void AddProvideCommands(Cli& cli);  // provide, media handover
 void AddDisclosureCommands(Cli& cli);  // disclose, correction, suspension
+void AddReconcileCommands(Cli& cli);  // reconcile …
 void AddRecordCommands(Cli& cli);   // record, search
 void AddRegisterCommands(Cli& cli);  // register list, statistics
 void AddMatchingCommands(Cli& cli);  // matching show, set, reset

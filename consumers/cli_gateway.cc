@@ -8,6 +8,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "consumers/cli.h"
 #include "consumers/gateway.h"
@@ -130,6 +131,30 @@ Status WatchOnce(const Arguments& a, Gateway& gateway, std::set<std::string>& co
   return {};
 }
 
+int GatewayResults(const Arguments& a) {
+  auto gateway = Gateway::Open(a.cli.home, a.cli.log, a.cli.kafka_config);
+  if (!gateway.ok()) return Fail(gateway.status());
+  const auto lines = (*gateway)->ComparisonsJson();
+  if (!lines.ok()) return Fail(lines.status());
+  if (a.cli.json) {
+    std::cout << *lines;
+    return 0;
+  }
+  std::istringstream in(*lines);
+  for (std::string line; std::getline(in, line);) {
+    const auto result = nlohmann::ordered_json::parse(line);
+    fmt::print("{}  相手 {}  位置 {} まで  {}\n", result["at"].get<std::string>(), result["holder"].get<std::string>(),
+               result["evaluated_at"].dump(), result["differences"].empty() ? "一致" : result["differences"].dump());
+    for (const auto& each : result["cases"]) {
+      fmt::print("  {}番 {}", each["number"].dump(), each["class"].get<std::string>());
+      if (each.contains("position")) fmt::print("  通知の位置 {}", each["position"].dump());
+      if (each.contains("row")) fmt::print("  写しの {}行目（住民票コード順）", each["row"].dump());
+      fmt::print("\n");
+    }
+  }
+  return 0;
+}
+
 int GatewayWatch(const Arguments& a) {
   for (const char* folder : {"done", "rejected"}) {
     if (Status status = MakeDirectories(a.spool + "/" + folder); !status.ok()) return Fail(status);
@@ -185,6 +210,9 @@ void AddGatewayCommands(Cli& cli) {
   cli.TakesHome(watch);
   cli.TakesLog(watch);
   watch->add_option("--spool", a->spool, "監視するディレクトリ")->required();
+  CLI::App* results = cli.Command(gateway, "results", "県の整合性確認の結果を表示", [a] { return GatewayResults(*a); });
+  cli.TakesHome(results);
+  cli.TakesLog(results);
 }
 
 }  // namespace daicho

@@ -198,7 +198,7 @@ Status HoldOthers(const Arguments& a, KikouHolding& holding) {
     const FileError& first = file.errors().front();
     return Invalid(fmt::format("{}: line {}, {}: {}", a.others, first.line, first.field, first.message));
   }
-  return holding.ReplaceOthers(file.sha256_hex(), [&]() -> Result<std::vector<v1::HeldCopy>> {
+  return holding.ReplaceOthers(ToHex(View(file.digest())), [&]() -> Result<std::vector<v1::HeldCopy>> {
     std::vector<v1::HeldCopy> rows;
     RETURN_IF_ERROR(file.Rewind());
     for (v1::HeldCopy row;;) {

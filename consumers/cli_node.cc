@@ -23,7 +23,8 @@ using nlohmann::ordered_json;
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention,kikou";
+  std::uint32_t reconcile_every = 0;
+  std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler";
   std::string listen, certificate, key, key_holder;
   int prefecture = 10;
   unsigned cache_mib = 128;
@@ -128,6 +129,7 @@ int Serve(const Arguments& a) {
   options.listen = options.roles.contains("records");
   options.http = a.listen;
   options.cache_bytes = std::size_t{a.cache_mib} << 20;
+  options.reconcile_every = std::chrono::seconds(a.reconcile_every);
   options.certificate_file = a.certificate;
   options.key_file = a.key;
   Progress progress("projector");
@@ -299,8 +301,10 @@ void AddNodeCommands(Cli& cli) {
 
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
-  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention,kikou");
+  serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler");
   serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 128）")->check(CLI::Range(16, 65'536));
+  serve->add_option("--reconcile-every", a->reconcile_every, "機構との整合性確認を行う間隔（秒）。既定は行わない")
+      ->check(CLI::Range(1, 31'536'000));
   serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");
   serve->add_option("--tls-cert", a->certificate, "TLS の証明書（PEM）。ループバック以外では必須");
   serve->add_option("--tls-key", a->key, "その鍵（PEM）");

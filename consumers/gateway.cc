@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "consumers/node_socket.h"
+#include "consumers/notice_json.h"
 #include "events/codes.h"
+#include "events/dates.h"
 #include "events/tree_head.h"
 #include "ledger/files.h"
 #include "ledger/registry.h"
@@ -214,6 +216,32 @@ Status Gateway::Keep(const std::string& tag, const v1::Receipt& receipt) const {
   if (answer.is_discarded()) return Corrupt("the pending submission names no file");
   answer["positions"] = {receipt.first_position(), receipt.last_position()};
   return WriteFileDurably(AnswerPath(answer["sequence"].get<std::uint64_t>()), answer.dump() + "\n", 0644);
+}
+
+Result<std::string> Gateway::ComparisonsJson() {
+  ASSIGN_OR_RETURN(const std::vector<v1::Receipt> receipts, submitter_->AllOf(v1::OUTCOME_COMPARED));
+  std::string out;
+  for (const v1::Receipt& receipt : receipts) {
+    const v1::ComparisonResult& comparison = receipt.comparison();
+    ordered_json line = {{"run", ToHex(comparison.run())},
+                         {"holder", comparison.holder()},
+                         {"holder_as_of", comparison.holder_as_of()},
+                         {"evaluated_at", comparison.evaluated_at()},
+                         {"at", FormatTimestamp(TimeMicros(receipt.decided_at()))}};
+    line["differences"] = ordered_json::object();
+    for (const v1::DifferenceCount& count : comparison.result().differences()) {
+      line["differences"][DifferenceClassName(count.difference_class())] = count.count();
+    }
+    line["cases"] = ordered_json::array();
+    for (const v1::MunicipalityCase& told : comparison.result().cases()) {
+      ordered_json each = {{"number", told.number()}, {"class", DifferenceClassName(told.difference_class())}};
+      if (told.has_position()) each["position"] = told.position();
+      if (told.row() > 0) each["row"] = told.row();
+      line["cases"].push_back(std::move(each));
+    }
+    out += line.dump() + "\n";
+  }
+  return out;
 }
 
 Result<FileAnswer> Gateway::Send(const std::string& path) {

@@ -56,6 +56,8 @@ class Gateway {
                                                const std::string& kafka_config);
   // Errors: kNotFound, kUnavailable, kDenied (not registered). A rejected file is an answer.
   Result<FileAnswer> Send(const std::string& path);
+  // What the prefecture's comparisons (整合性確認) found of the municipality's residents, a line of JSON each, oldest first.
+  Result<std::string> ComparisonsJson();
   const std::string& issuer() const { return issuer_; }
 
  private:

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "consumers/kikou_line.h"
 #include "ledger/files.h"
 #include "ledger/kafka_log.h"
 #include "ledger/local_log.h"
@@ -196,7 +197,10 @@ Status MakeMissingKeys(const Home& home) {
     ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
     if (!FileExists(KeyPath(home, key))) RETURN_IF_ERROR(WriteSigningKey(KeyPath(home, key), SigningKey::Generate()));
   }
-  return {};
+  if (FileExists(home.Path(kCopyKeyFile))) return {};
+  ASSIGN_OR_RETURN(const Descriptor lock, LockKeys(home));
+  if (FileExists(home.Path(kCopyKeyFile))) return {};
+  return WriteCopyKeyFile(home.Path(kCopyKeyFile), {.epoch = 1, .secret = RandomArray<32>()});
 }
 
 }  // namespace

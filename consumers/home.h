@@ -1,6 +1,7 @@
 // Home: a prefecture node's directory.
 //
 //   daicho.toml           prefecture, ledger id, log
+//   keys/copy.key         shared with 機構: by which copies of the record file are compared (projections/copy_item.h)
 //   kikou.toml            whom the node knows as 機構, when it does (consumers/kikou_line.h)
 //   keys/*.key            private keys of the ledger and of the node's roles, hex or a token's URI, mode 0600. NAME.next.key is
 //                         made but not in force yet; of the ledger's own, NAME.old.key was before NAME.key
@@ -40,6 +41,8 @@ struct LedgerPublic {
 std::string FormatLedgerPublic(const LedgerPublic& ledger);
 // Errors: kNotFound, kInvalid.
 Result<LedgerPublic> ReadLedgerPublic(const std::string& path);
+
+inline constexpr char kCopyKeyFile[] = "keys/copy.key";
 
 struct Home {
   std::string dir;

@@ -85,6 +85,7 @@ int Main(int argc, char** argv) {
   AddPolicyCommands(cli);
   AddProvideCommands(cli);
   AddDisclosureCommands(cli);
+  AddReconcileCommands(cli);
   AddRecordCommands(cli);
   AddRegisterCommands(cli);
   AddMatchingCommands(cli);

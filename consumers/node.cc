@@ -24,6 +24,7 @@
 #include "consumers/publishing.h"
 #include "consumers/matching_files.h"
 #include "consumers/reading.h"
+#include "consumers/reconciling.h"
 #include "consumers/registry_json.h"
 #include "consumers/submitter.h"
 #include "events/clock.h"
@@ -39,6 +40,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kVisibleWait{60'000};
+constexpr std::chrono::seconds kCompareAgain{5};
 
 node::Response Answered(const Status& status) {
   node::Response response;
@@ -87,16 +89,18 @@ struct Node::Impl {
   std::unique_ptr<Reading> reading;
   std::unique_ptr<Providing> providing;
   std::unique_ptr<Disclosing> disclosing;
+  std::unique_ptr<Reconciling> reconciling;
   std::unique_ptr<KikouInquiring> inquiring;
   std::unique_ptr<KikouNotifying> notifying;
   std::unique_ptr<Publishing> publishing;
   std::unique_ptr<Erasing> erasing;
   std::unique_ptr<SocketServer> home_socket, log_socket;
-  std::jthread sequencing, retaining, renewing;
+  std::jthread sequencing, retaining, renewing, comparing;
 
   std::mutex mutex;
-  std::condition_variable changed;
+  std::condition_variable_any changed;
   Status failure;  // of the first role that failed; guarded by mutex
+  std::string comparison_failure;  // of the last scheduled comparison; guarded by mutex
   std::mutex registrar_mutex;
 
   bool Has(const char* role) const { return options.roles.contains(role); }
@@ -114,6 +118,7 @@ struct Node::Impl {
     if (Has("provider")) RETURN_IF_ERROR(StartProviding());
     if (Has("disclosure")) RETURN_IF_ERROR(StartDisclosing());
     if (Has("kikou")) RETURN_IF_ERROR(StartKikou());
+    if (Has("reconciler")) RETURN_IF_ERROR(StartReconciling());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
     if (!options.listen) return {};
@@ -153,6 +158,8 @@ struct Node::Impl {
     o.keys = keys.get();
     o.at_rest = holder.get();
     ASSIGN_OR_RETURN(o.matching, CurrentMatching(home));
+    ASSIGN_OR_RETURN(const CopyKey copy_key, ReadCopyKeyFile(home.Path(kCopyKeyFile)));
+    o.copies = std::make_shared<CopyKeying>(copy_key);
     o.block_cache_bytes = options.cache_bytes;
     o.progress = options.progress;
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
@@ -260,6 +267,86 @@ struct Node::Impl {
     inquiring = std::make_unique<KikouInquiring>(std::move(i));
     ASSIGN_OR_RETURN(notifying, KikouNotifying::Start(std::move(o)));
     return {};
+  }
+
+  Status StartReconciling() {
+    if (projector == nullptr) return Invalid("roles: reconciler needs projector");
+    ReconcilingOptions o;
+    o.prefecture = home.prefecture;
+    o.ledger = home.ledger;
+    o.dir = home.Path("reconcile");
+    o.clock = &clock;
+    o.projector = [this] { return projector->get(); };
+    o.peer = [this] { return ReadKikouPeer(home); };
+    o.kikou_key = [this] { return SignerOf(HomeKey::kKikou); };
+    o.prepare = [this] { return Register(HomeKey::kReconciler); };
+    o.submit = [this](const std::vector<DraftEvent>& events) { return reconciler.Submit(events); };
+    o.settle = [this] { return reconciler.Settle(); };
+    reconciling = std::make_unique<Reconciling>(std::move(o));
+    if (options.listen) comparing = std::jthread([this](std::stop_token stop) { CompareOnSchedule(stop); });
+    return {};
+  }
+
+  // What a crash cut off first; then, where a time was given, one comparison with 機構 after another.
+  void CompareOnSchedule(std::stop_token stop) {
+    std::unique_lock lock(mutex);
+    const auto wait = [&](std::chrono::seconds time) {
+      return changed.wait_for(lock, stop, time, [&] { return stop.stop_requested(); });
+    };
+    const auto unlocked = [&](const auto& what) {
+      lock.unlock();
+      const Status status = what();
+      lock.lock();
+      comparison_failure = status.ok() ? "" : status.message();
+      return status.ok();
+    };
+    while (!unlocked([&] { return reconciling->FinishPending(); })) {
+      if (wait(kCompareAgain)) return;
+    }
+    if (options.reconcile_every.count() == 0) return;
+    while (!wait(options.reconcile_every)) {
+      unlocked([&] { return reconciling->Run({}).status(); });
+    }
+  }
+
+  node::Response Reconcile(const node::Reconcile& request) {
+    if (reconciling == nullptr) return Answered(Unsupported("this node does not compare copies"));
+    ReconcileOrder order;
+    order.holder = request.holder();
+    order.municipality = request.municipality();
+    order.file = request.file();
+    order.url = request.url();
+    order.out = request.out();
+    if (!order.operator_act.ParseFromString(request.operator_act()) || order.operator_act.operator_id().empty()) {
+      return Answered(Invalid("operator: cannot be read"));
+    }
+    const auto outcome = reconciling->Run(order);
+    if (!outcome.ok()) return Answered(outcome.status());
+    node::Response response;
+    response.set_json(ComparisonJson(*outcome));
+    return response;
+  }
+
+  node::Response ResolveDifference(const node::ResolveDifference& request) {
+    if (reconciling == nullptr) return Answered(Unsupported("this node does not compare copies"));
+    v1::DifferenceResolved event;
+    v1::OperatorAct act;
+    if (!event.ParseFromString(request.event())) return Answered(Invalid("event: cannot be read"));
+    if (!act.ParseFromString(request.operator_act())) return Answered(Invalid("operator: cannot be read"));
+    const auto position = reconciling->Resolve(std::move(event), act);
+    if (!position.ok()) return Answered(position.status());
+    node::Response response;
+    response.set_end(position->value());
+    return response;
+  }
+
+  node::Response Comparisons(const std::function<Result<std::string>()>& lines) {
+    if (reconciling == nullptr) return Answered(Unsupported("this node does not compare copies"));
+    auto json = lines();
+    if (!json.ok()) return Answered(json.status());
+    node::Response response;
+    response.set_json(*std::move(json));
+    return response;
   }
 
   // A ledger from before there was such a role has it registered at the role's first use.
@@ -563,7 +650,7 @@ struct Node::Impl {
     }
   };
   Outbox records{*this, HomeKey::kRecords}, provider{*this, HomeKey::kProvider}, disclosure{*this, HomeKey::kDisclosure},
-      kikou{*this, HomeKey::kKikou};
+      kikou{*this, HomeKey::kKikou}, reconciler{*this, HomeKey::kReconciler};
 
   Status SubmitReading(const DraftEvent& event) {
     ASSIGN_OR_RETURN(const v1::Receipt receipt, records.Submit({event}));
@@ -582,7 +669,7 @@ Node::~Node() {
   impl_->log_socket.reset();
   impl_->providing.reset();
   impl_->notifying.reset();
-  for (std::jthread* role : {&impl_->retaining, &impl_->renewing, &impl_->sequencing}) {
+  for (std::jthread* role : {&impl_->comparing, &impl_->retaining, &impl_->renewing, &impl_->sequencing}) {
     role->request_stop();
     if (role->joinable()) role->join();
   }
@@ -646,6 +733,21 @@ node::Response Node::Answer(const node::Request& request) {
       return impl_->NotifyKikou();
     case node::Request::kInquire:
       return impl_->Inquire(request.inquire());
+    case node::Request::kReconcile:
+      return impl_->Reconcile(request.reconcile());
+    case node::Request::kResolveDifference:
+      return impl_->ResolveDifference(request.resolve_difference());
+    case node::Request::kListDifferences:
+      return impl_->Comparisons([&] {
+        return impl_->reconciling->CasesJson(request.list_differences().holder(), request.list_differences().open());
+      });
+    case node::Request::kListComparisons:
+      return impl_->Comparisons([&] { return impl_->reconciling->RunsJson(); });
+    case node::Request::kWriteSketch:
+      return impl_->Comparisons([&]() -> Result<std::string> {
+        RETURN_IF_ERROR(impl_->reconciling->WriteSketch(request.write_sketch()));
+        return std::string("{}");
+      });
     case node::Request::kListMatters: {
       if (impl_->disclosing == nullptr) return Answered(Unsupported("this node does not disclose"));
       const std::uint32_t duty = request.list_matters();
@@ -837,6 +939,12 @@ Result<std::string> Node::StatusJson() {
     roles["kikou"] = ordered_json::parse(impl_->notifying->StatusJson());
     roles["kikou"]["inquiries"] = ordered_json::parse(impl_->inquiring->StatusJson());
   }
+  if (impl_->reconciling != nullptr) {
+    ASSIGN_OR_RETURN(const std::string json, impl_->reconciling->StatusJson());
+    roles["reconciler"] = ordered_json::parse(json);
+    const std::lock_guard lock(impl_->mutex);
+    if (!impl_->comparison_failure.empty()) roles["reconciler"]["error"] = impl_->comparison_failure;
+  }
   out["keys"] = {{"epoch", impl_->keys->epoch()}, {"erased_through", impl_->keys->erased_through().value()}};
   out["roles"] = std::move(roles);
   return out.dump();
@@ -899,7 +1007,7 @@ Status Found(const Home& home, const std::vector<Founder>& operators) {
        {OperatorRole("representative-terminal", "代表端末", kFirstDuty,
                      {v1::PERMISSION_READ_RECORD, v1::PERMISSION_READ_HISTORY, v1::PERMISSION_SEARCH,
                       v1::PERMISSION_PROVIDE, v1::PERMISSION_PROVIDE_BATCH, v1::PERMISSION_DISCLOSE,
-                      v1::PERMISSION_INQUIRE}),
+                      v1::PERMISSION_INQUIRE, v1::PERMISSION_RECONCILE}),
         OperatorRole("administrator", "管理者", "admin",
                      {v1::PERMISSION_CONSENT, v1::PERMISSION_ERASE, v1::PERMISSION_ADMINISTER, v1::PERMISSION_AUDIT})}) {
     RETURN_IF_ERROR(administer(v1::EVENT_KIND_ROLE_DEFINED, role));

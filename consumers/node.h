@@ -6,8 +6,10 @@
 //   provider    answers agencies likewise, and puts the answers on their topics (needs projector)
 //   disclosure  開示, 訂正, 利用停止: an order is an event before its letter leaves (needs projector)
 //   kikou       passes every update on to 機構 and asks it on operators' behalf, once it is known (needs projector)
+//   reconciler  compares the record file with 機構's copy, or a municipality's (needs projector)
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <set>
@@ -20,12 +22,14 @@
 namespace daicho {
 
 struct NodeOptions {
-  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention", "disclosure", "kikou"};
+  std::set<std::string> roles = {"sequencer", "projector", "records", "provider", "notary", "retention", "disclosure", "kikou",
+                                 "reconciler"};
   bool listen = false;  // serve the sockets
   // Of the notary: HTTP address and the certificate of its TLS; empty: none.
   std::string http, certificate_file, key_file;
   std::size_t cache_bytes = std::size_t{128} << 20;  // of what the record file reads
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of the projector catching up
+  std::chrono::seconds reconcile_every{0};  // with 機構, by the reconciler itself; 0: only when ordered
 };
 
 class Node {

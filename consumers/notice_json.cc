@@ -205,6 +205,19 @@ std::optional<v1::ChangeReason> ReasonFromName(std::string_view name) {
 }
 std::optional<v1::Sex> SexFromName(std::string_view name) { return FromNameIn(kSexes, name); }
 
+std::string_view DifferenceClassName(v1::DifferenceClass difference_class) {
+  switch (difference_class) {
+    case v1::DIFFERENCE_CLASS_MISSING_THERE: return "missing_there";
+    case v1::DIFFERENCE_CLASS_MISSING_HERE: return "missing_here";
+    case v1::DIFFERENCE_CLASS_FIELD: return "field";
+    case v1::DIFFERENCE_CLASS_ORDER: return "order";
+    case v1::DIFFERENCE_CLASS_GLYPH: return "glyph";
+    case v1::DIFFERENCE_CLASS_DUPLICATE: return "duplicate";
+    case v1::DIFFERENCE_CLASS_REMOVED_STATE: return "removed_state";
+    default: return "unknown";
+  }
+}
+
 std::string NoticeLine(const v1::UpdateNotice& notice) {
   std::string out;
   out.reserve(1024);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "consumers/strict_json.h"
+#include "events/consistency.pb.h"
 #include "events/resident.pb.h"
 
 namespace daicho {
@@ -21,6 +22,9 @@ std::string_view SexName(v1::Sex sex);
 std::optional<v1::NoticeKind> KindFromName(std::string_view name);
 std::optional<v1::ChangeReason> ReasonFromName(std::string_view name);
 std::optional<v1::Sex> SexFromName(std::string_view name);
+
+// "missing_there", "field": as in a comparison's result.
+std::string_view DifferenceClassName(v1::DifferenceClass difference_class);
 
 // One line without its newline. Requires: strings are valid UTF-8, as in every notice that passed
 // CheckNotice; an enum without a known value is left out.

@@ -305,6 +305,32 @@ Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events, con
   }
 }
 
+Result<std::vector<v1::Receipt>> Submitter::AllOf(v1::Outcome outcome) {
+  RETURN_IF_ERROR(impl_->AwaitWelcome());
+  const std::string topic = impl_->topics.Receipt(impl_->options.issuer);
+  ASSIGN_OR_RETURN(const Bounds bounds, impl_->options.log->GetBounds(topic));
+  ASSIGN_OR_RETURN(const auto reader, impl_->options.log->OpenReader());
+  RETURN_IF_ERROR(reader->Assign(topic, bounds.first).status());
+  std::vector<v1::Receipt> out;
+  Key256 key = impl_->sequencer;
+  bool in_force = false;
+  while (reader->Next(0) < bounds.end) {
+    ASSIGN_OR_RETURN(const auto records, reader->Poll(1'000, milliseconds(200)));
+    for (const Received& record : records) {
+      ASSIGN_OR_RETURN(const VerifyingKey verifier, VerifyingKey::From(key));
+      auto receipt = VerifyReceipt(record.value, verifier);
+      if (!receipt.ok() && !in_force) continue;
+      RETURN_IF_ERROR(receipt.status());
+      in_force = true;
+      if (receipt->outcome() == v1::OUTCOME_REGISTERED) {
+        ASSIGN_OR_RETURN(key, ToArray<32>(receipt->welcome().sequencer_public_key()));
+      }
+      if (receipt->outcome() == outcome) out.push_back(*std::move(receipt));
+    }
+  }
+  return out;
+}
+
 const LedgerId& Submitter::ledger() const { return impl_->ledger; }
 std::uint64_t Submitter::size() const { return impl_->tree.size(); }
 

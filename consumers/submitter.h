@@ -68,6 +68,9 @@ class Submitter {
   // The receipt of the submission that was pending, if there was one.
   Result<std::optional<v1::Receipt>> SettlePending();
 
+  // Every receipt of that outcome that there is by now, since the ledger's key that is known here came into force.
+  Result<std::vector<v1::Receipt>> AllOf(v1::Outcome outcome);
+
   const LedgerId& ledger() const;
   std::uint64_t size() const;  // events admitted
 

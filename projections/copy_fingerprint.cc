@@ -8,6 +8,7 @@ namespace {
 constexpr char kFormat = 1;  // of what is stored
 constexpr std::string_view kFileTag = "daicho-sketch/1\n";
 constexpr std::string_view kFileTagAnyVersion = "daicho-sketch/";
+constexpr std::size_t kFileMacBytes = 32;
 // What a prefecture, or the country, never has; sums of so many counts do not overflow.
 constexpr std::uint64_t kItemsMax = std::uint64_t{1} << 40;
 constexpr std::size_t kShortSumBytes = 16;
@@ -217,17 +218,22 @@ std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position positio
   return out += View(fingerprint.keying().Seal(out));
 }
 
-Result<SketchComparison> CompareSketchFile(const CopyFingerprint& here, Position position, std::string_view file) {
-  constexpr std::size_t kMacBytes = 32;
+bool IsSketchFile(std::string_view beginning) { return beginning.starts_with(kFileTagAnyVersion); }
+
+Result<CopyCut> ReadSketchCut(std::string_view file) {
   if (!file.starts_with(kFileTag)) {
-    if (file.starts_with(kFileTagAnyVersion)) return Unsupported("a sketch file of another version");
+    if (IsSketchFile(file)) return Unsupported("a sketch file of another version");
     return Corrupt("not a sketch file");
   }
-  if (file.size() < kFileTag.size() + CopyCut::kBytes + 4 + kMacBytes) return Corrupt("a sketch file is cut short");
-  const std::string_view sealed = file.substr(0, file.size() - kMacBytes);
-  std::string_view rest = sealed.substr(kFileTag.size());
+  if (file.size() < kFileTag.size() + CopyCut::kBytes + 4 + kFileMacBytes) return Corrupt("a sketch file is cut short");
+  return CopyCut::Decode(file.substr(kFileTag.size(), CopyCut::kBytes));
+}
+
+Result<SketchComparison> CompareSketchFile(const CopyFingerprint& here, Position position, std::string_view file) {
   SketchComparison out;
-  ASSIGN_OR_RETURN(out.there, CopyCut::Decode(rest.substr(0, CopyCut::kBytes)));
+  ASSIGN_OR_RETURN(out.there, ReadSketchCut(file));
+  const std::string_view sealed = file.substr(0, file.size() - kFileMacBytes);
+  std::string_view rest = sealed.substr(kFileTag.size());
   RETURN_IF_ERROR(Comparable(here.Cut(position), out.there));
   if (!ConstantTimeEqual(View(here.keying().Seal(sealed)), file.substr(sealed.size()))) {
     return Tampered("a sketch file was not made with this key, or was changed since");

@@ -88,6 +88,12 @@ Result<std::vector<std::uint32_t>> DifferingBuckets(const CopyFingerprint& finge
 // 2.1 MB whatever the copies are. Tells who has not the key how many items there are, and nothing of any.
 std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position position);
 
+// Whether a file that begins so is a sketch file, of whatever version.
+bool IsSketchFile(std::string_view beginning);
+inline constexpr std::size_t kSketchFileBeginning = 32;  // bytes that are enough to tell
+// Which copy it is of; not verified yet. Errors: kCorrupt, kUnsupported.
+Result<CopyCut> ReadSketchCut(std::string_view file);
+
 struct SketchComparison {
   CopyCut there;
   bool complete = false;                // `difference` is all of it

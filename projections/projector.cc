@@ -9,6 +9,7 @@
 #include "ledger/generation.h"
 #include "ledger/sequencer.h"
 #include "projections/bulk_load.h"
+#include "projections/consistency_register.h"
 #include "projections/kikou_register.h"
 #include "projections/matter_register.h"
 #include "projections/provision_register.h"
@@ -152,6 +153,9 @@ struct Projector::Impl {
                         .With("position " + std::to_string(entry.position.value())));
     RETURN_IF_ERROR(kikou_register::PutEntry(entry, *options.keys, writer.put(),
                                              [&](const v1::KeyReference& key) { AwaitOrder(key); })
+                        .With("position " + std::to_string(entry.position.value())));
+    RETURN_IF_ERROR(consistency_register::PutEntry(entry, *options.keys, writer.put(),
+                                                   [&](const v1::KeyReference& key) { AwaitOrder(key); })
                         .With("position " + std::to_string(entry.position.value())));
     if (entry.header.kind() == v1::EVENT_KIND_ERASURE) return TakeErasure(entry);
     if (entry.header.kind() != v1::EVENT_KIND_UPDATE) return {};

@@ -33,7 +33,36 @@ bool Stands(const Version& version) {
   return version.effect != v1::EFFECT_REMOVED_LATE && version.effect != v1::EFFECT_REPEATED;
 }
 
+// The notice that stood of each person behind the entry at `at`, in no order.
+Status ReadStanding(const Store& store, Position at, const std::function<Status(const v1::UpdateNotice&)>& take) {
+  auto it = store.NewIterator(RecordFile::kVersions);
+  std::optional<KeySlot> done;
+  for (it.SeekToFirst(); it.Valid(); it.Next()) {
+    ASSIGN_OR_RETURN(const record_file::Key key, record_file::DecodeKey(it.key()));
+    if (key.position > at || done == key.subject) continue;
+    ASSIGN_OR_RETURN(const Version version, record_file::DecodeVersion(it.key(), it.value()));
+    if (!Stands(version)) continue;
+    done = key.subject;
+    RETURN_IF_ERROR(take(version.notice));
+  }
+  return it.status();
+}
+
 }  // namespace
+
+Result<RecordCopy> RecordCopy::Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
+                                      const std::function<bool(const v1::UpdateNotice&)>& wanted) {
+  RecordCopy copy(record_file, at, CopyFingerprint(keying));
+  RETURN_IF_ERROR(ReadStanding(record_file, at, [&](const v1::UpdateNotice& notice) -> Status {
+    if (wanted && !wanted(notice)) return {};
+    const CopyItem item = keying->Item(notice);
+    copy.fingerprint_.Add(item);
+    copy.otherwise_.emplace_back(item.code, item.mac);
+    return {};
+  }));
+  std::ranges::sort(copy.otherwise_, {}, &Standing::first);
+  return copy;
+}
 
 Status RecordCopy::Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) {
   auto other = std::ranges::lower_bound(otherwise_, first, {}, &Standing::first);
@@ -102,20 +131,6 @@ Status RecordCopies::ReadItems(CopyFingerprint& fingerprint) const {
   return it.status();
 }
 
-Status RecordCopies::ReadVersions(Position at, const std::function<void(const CopyItem&)>& take) const {
-  auto it = store_.NewIterator(RecordFile::kVersions);
-  std::optional<KeySlot> done;
-  for (it.SeekToFirst(); it.Valid(); it.Next()) {
-    ASSIGN_OR_RETURN(const record_file::Key key, record_file::DecodeKey(it.key()));
-    if (key.position > at || done == key.subject) continue;
-    ASSIGN_OR_RETURN(const Version version, record_file::DecodeVersion(it.key(), it.value()));
-    if (!Stands(version)) continue;
-    done = key.subject;
-    take(keying_->Item(version.notice));
-  }
-  return it.status();
-}
-
 // The store has the items of another key, or none.
 Status RecordCopies::MakeItems(Position next) {
   StoreBatch batch;
@@ -133,9 +148,11 @@ Status RecordCopies::MakeItems(Position next) {
   }
   RETURN_IF_ERROR(it.status());
   if (next > Position(0)) {
-    RETURN_IF_ERROR(ReadVersions(Position(next.value() - 1), [&](const CopyItem& item) {
+    RETURN_IF_ERROR(ReadStanding(store_, Position(next.value() - 1), [&](const v1::UpdateNotice& notice) {
+      const CopyItem item = keying_->Item(notice);
       batch.Put(RecordFile::kCopies, CodeKey(item.code), View(item.mac));
       write(false);
+      return written;
     }));
   }
   batch.Put(RecordFile::kMeta, kKeyKey, View(keying_->key_id()));
@@ -233,13 +250,7 @@ Result<RecordCopy> RecordCopies::Take(Position at) const {
     return copy;
   }
   lock.unlock();
-  RecordCopy copy(store_, at, CopyFingerprint(keying_));
-  RETURN_IF_ERROR(ReadVersions(at, [&](const CopyItem& item) {
-    copy.fingerprint_.Add(item);
-    copy.otherwise_.emplace_back(item.code, item.mac);
-  }));
-  std::ranges::sort(copy.otherwise_, {}, &RecordCopy::Standing::first);
-  return copy;
+  return RecordCopy::Gather(store_, keying_, at);
 }
 
 }  // namespace daicho

@@ -25,6 +25,10 @@ namespace daicho {
 // The copy behind one entry. It keeps the store as it was: not for long. Belongs to one thread.
 class RecordCopy {
  public:
+  // Of the versions in `record_file`, which is borrowed: those that `wanted` accepts, all without it. Takes a reading of all.
+  static Result<RecordCopy> Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
+                                   const std::function<bool(const v1::UpdateNotice&)>& wanted = {});
+
   Position position() const { return position_; }
   const CopyFingerprint& fingerprint() const { return fingerprint_; }
   // As a CopyScan.
@@ -79,8 +83,6 @@ class RecordCopies {
   };
   Result<std::optional<Digest>> Standing(std::uint64_t code) const;
   Status Stand(Position position, std::uint64_t code, std::optional<Digest> mac);
-  // Of every row that stood behind the entry at `at`, in no order.
-  Status ReadVersions(Position at, const std::function<void(const CopyItem&)>& take) const;
   Status ReadItems(CopyFingerprint& fingerprint) const;
   Status MakeItems(Position at);
 

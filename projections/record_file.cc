@@ -57,17 +57,19 @@ const std::vector<std::string>& RecordFile::Families() {
                                                     "provision_events", "provision_references", "provision_asked",
                                                     "provision_deliveries", "provision_receipts", "provision_given",
                                                     "provision_standing", "provision_suspensions",
-                                                    "matters", "copies", "kikou"};
+                                                    "matters", "copies", "kikou", "consistency"};
   return families;
 }
 
-Result<Position> RecordFile::AtEndOf(Date day) const {
+Result<Position> RecordFile::AtEndOf(Date day) const { return AtTime(EndOfDay(day)); }
+
+Result<Position> RecordFile::AtTime(TimeMicros time) const {
   std::string key;
-  AppendU64(key, static_cast<std::uint64_t>(EndOfDay(day).value()));
+  AppendU64(key, static_cast<std::uint64_t>(time.value()));
   auto it = store_.NewIterator(kTimes);
   it.SeekForPrev(key);
   RETURN_IF_ERROR(it.status());
-  if (!it.Valid()) return NotFound("the ledger held nothing yet on that day");
+  if (!it.Valid()) return NotFound("the ledger held nothing yet then");
   return Position(ReadU64(it.value()));
 }
 

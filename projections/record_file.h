@@ -15,6 +15,7 @@
 //   matters                                         see projections/matter_register.h
 //   copies                                          see projections/record_copy.h
 //   kikou                                           see projections/kikou_register.h
+//   consistency                                     see projections/consistency_register.h
 //   meta       "counts", "digest", "cursor", "building", and what LedgerReplay saves
 //
 // ~position sorts the newest version first: the first key at or after slot ‖ ~P is what was known at P.
@@ -56,13 +57,16 @@ class RecordFile {
   enum : Family { kMeta, kVersions, kCodes, kNumbers, kHandles, kTimes, kDue, kErased, kOrphans,
          kSearchNames, kSearchGiven, kSearchPeople, kSearchAddresses, kSearchParts,
          kProvisions, kReferences, kAsked, kDeliveries, kReceipts, kGiven, kStanding, kSuspensions, kMatters,
-         kCopies, kKikou };
+         kCopies, kKikou, kConsistency };
   static const std::vector<std::string>& Families();
 
   explicit RecordFile(const Store& store) : store_(store) {}  // borrowed
 
   // What the ledger knew at the end of that day: its last position then. Errors: kNotFound, nothing yet.
   Result<Position> AtEndOf(Date day) const;
+
+  // The same of any moment. Errors: as above.
+  Result<Position> AtTime(TimeMicros time) const;
 
   // A former code or number still finds its subject. `at`: as known after the entry at that position.
   // Errors: kNotFound.

@@ -23,7 +23,7 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DAICHO = os.environ.get("DAICHO_BIN") or str(ROOT / "build/release/consumers/daicho")
-EVERY_ROLE = "sequencer,projector,records,provider,disclosure,notary,retention,kikou"
+EVERY_ROLE = "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler"
 HTTP = ("--listen", "127.0.0.1:0")
 GATEWAYS_AT_ONCE = 4
 READY_SECONDS_MAX = 60

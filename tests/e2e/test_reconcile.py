@@ -1,0 +1,306 @@
+"""整合性確認 end to end. The truth is what the stand-in for 機構 says it got wrong, or what this test changed in a municipality's
+copy: all and only that is found, in each way of comparing; each difference is a case that ends by what made both sides equal.
+Through kill -9 of either side, and while notices go on arriving. On the local log and on the real broker."""
+
+import collections
+import copy
+import json
+import random
+import threading
+import time
+import unittest
+
+from daicho_kikou import Kikou
+from daicho_node import (Broker, Failed, Node, Notices, daicho, notice, notice_file, resident_code, temporary_directory,
+                         wait_until)
+from test_kikou import rows_of
+
+DRIFTS = {"drop": {"missing_there"}, "duplicate": {"duplicate"}, "alter": {"field", "duplicate"}, "glyph": {"glyph"},
+          "reorder": {"order", "removed_state", "duplicate"}, "removed": {"removed_state"}}
+
+
+class Reconciling(unittest.TestCase):
+    RESIDENTS, YEARS = 300, 2
+
+    def log(self):
+        """A local one."""
+
+    def setUp(self):
+        self.directory = self.enterContext(temporary_directory())
+        self.notices = Notices(self.directory / "notices", residents=self.RESIDENTS, years=self.YEARS)
+        self.node = self.enterContext(Node.found(self.directory, self.log(), self.notices.issuers))
+
+    def with_kikou(self):
+        self.kikou = self.enterContext(Kikou(self.node, "--copy-key", self.node.home / "keys/copy.key"))
+        self.kikou.connect()
+        self.node.send_all(self.notices)
+        self.await_notified()
+
+    def await_notified(self):
+        def level():
+            try:
+                status = self.node.status()
+            except Failed:
+                return False
+            return status["roles"]["kikou"]["lag"] == 0 and status
+        return wait_until("機構 has every update", level)
+
+    def reconcile(self, *arguments, status=None):
+        """The differences by 住民票コード, and the summary."""
+        done = daicho("reconcile", "--json", "--home", self.node.home, "--operator", "op1", *arguments, status=status)
+        if done.status not in (0, 1):
+            return done
+        *differences, summary = done.lines()
+        self.assertEqual(done.status, 1 if differences else 0)
+        counts = collections.Counter(line["class"] for line in differences)
+        self.assertEqual(counts, summary["differences"])
+        by_code = {line["resident_code"]: line for line in differences}
+        self.assertEqual(len(by_code), len(differences), "one difference a code")
+        return by_code, summary
+
+    def cases(self, *arguments):
+        return daicho("consistency", "cases", "--json", "--home", self.node.home, *arguments).lines()
+
+    def assert_equal(self, *arguments):
+        found, summary = self.reconcile(*arguments)
+        self.assertEqual(found, {})
+        self.assertEqual(summary["here"], summary["there"])
+        return summary
+
+
+class OfKikou(Reconciling):
+    def drift(self, kind, count, seed):
+        """The codes that it touched, each with the kind."""
+        out = {}
+        for line in self.kikou.drift(kind, count, seed):
+            out[line.get("copy", line["resident_code"])] = kind
+        self.assertEqual(len(out), count)
+        return out
+
+    def test_all_and_only_what_drifted_is_found_corrected_and_closed(self):
+        self.with_kikou()
+        self.assertLess(self.assert_equal()["exchanged_bytes"], 2_000)
+        wrong = {}
+        for seed, kind in enumerate(DRIFTS):
+            for code, how in self.drift(kind, 3, seed).items():
+                wrong[code] = how if code not in wrong else "several"
+        self.kikou.stop()
+        _, held = self.kikou.copy()
+        self.kikou.start()
+        ours = rows_of(self.notices)
+        differing = {code for code in held.keys() | ours.keys() if held.get(code) != ours.get(code)}
+        self.assertLessEqual(differing, wrong.keys())
+        file = self.kikou.directory / "copy.ndjson"
+
+        by_file, of_file = self.reconcile("--with", file)
+        self.assertEqual(by_file.keys(), differing)
+        for code, line in by_file.items():
+            if wrong[code] != "several":
+                self.assertIn(line["class"], DRIFTS[wrong[code]], (wrong[code], line))
+        self.assertEqual(of_file["corrected"], len(differing))
+        summary = self.assert_equal()
+        self.assertEqual(summary["resolved"], len(differing))
+        self.assertEqual(self.cases("--open"), [])
+        self.assertEqual({case["resolution"] for case in self.cases()}, {"holder_corrected"})
+
+        wrong = self.drift("alter", 4, 11) | self.drift("drop", 4, 12)
+        found, summary = self.reconcile("--with", self.kikou.url)
+        self.assertEqual(found.keys(), wrong.keys())
+        self.assertEqual(summary["method"], "fingerprint")
+        for line in found.values():
+            self.assertEqual(line["next"], "correct_holder")
+            self.assertIn("made_by", line["ledger"])
+        self.assertEqual(self.assert_equal()["resolved"], 8)
+        runs = daicho("consistency", "runs", "--json", "--home", self.node.home).lines()
+        self.assertEqual(len(runs), 5)
+
+    def test_a_sketch_of_a_replica(self):
+        self.with_kikou()
+        sketch = self.directory / "sketch"
+        daicho("consistency", "sketch", "--home", self.node.home, "--out", sketch)
+        self.assertEqual(self.assert_equal("--with", sketch)["method"], "sketch")
+        damaged = bytearray(sketch.read_bytes())
+        damaged[1_000] ^= 1
+        sketch.write_bytes(damaged)
+        self.assertEqual(self.reconcile("--with", sketch).status, 3)
+
+    def test_who_may_not_is_told_so_and_nothing_is_compared(self):
+        self.with_kikou()
+        size = self.node.status()["size"]
+        done = daicho("reconcile", "--json", "--home", self.node.home, "--operator", "op2", status=None)
+        self.assertIn(done.status, (0, 4))
+        done = daicho("reconcile", "--home", self.node.home, "--operator", "nobody", status=None)
+        self.assertEqual(done.status, 4)
+        daicho("reconcile", "--home", self.node.home, "--operator", "op1", "--with", self.directory / "absent", status=1)
+        self.kikou.stop()
+        daicho("reconcile", "--home", self.node.home, "--operator", "op1", status=3)
+        self.assertLessEqual(self.node.status()["size"] - size, 1)
+
+    def test_the_same_is_found_through_kills_of_either_side(self):
+        self.with_kikou()
+        source = random.Random(5)
+        for kill in range(4):
+            wrong = self.drift("alter", 10, 20 + kill) | self.drift("drop", 5, 40 + kill)
+            comparing = threading.Thread(target=lambda: daicho("reconcile", "--home", self.node.home, "--operator", "op1",
+                                                               status=None))
+            comparing.start()
+            time.sleep(source.uniform(0.0, 0.4))
+            if kill % 2:
+                self.kikou.kill()
+                self.kikou.start()
+            else:
+                self.node.kill()
+                self.node.start()
+            comparing.join()
+            wait_until("what was judged is recorded",
+                       lambda: not (self.node.home / "reconcile/run").exists())
+            self.reconcile()
+            self.assert_equal()
+            self.assertEqual(self.cases("--open"), [])
+            runs = daicho("consistency", "runs", "--json", "--home", self.node.home).lines()
+            self.assertEqual(len({run["run"] for run in runs}), len(runs), "each run is in the ledger once")
+            found = collections.Counter(case["run"] + str(case["number"]) for case in self.cases())
+            self.assertEqual(set(found.values()), {1}, "each difference is in the ledger once")
+            self.assertGreaterEqual(len(self.cases()), len(wrong))
+
+    def test_no_false_difference_while_notices_arrive(self):
+        self.with_kikou()
+        issuer = self.notices.issuers[0]
+        stop, failure = threading.Event(), []
+
+        def send():
+            try:
+                sequence = len(self.notices.files_of(issuer))
+                for batch in range(1, 1_000):
+                    if stop.is_set():
+                        return
+                    told = [notice(1_000_000 + batch * 100 + i, issuer) for i in range(50)]
+                    file = self.directory / "more.ndjson"
+                    file.write_bytes(notice_file(issuer, sequence + batch, told))
+                    self.node.gateways[issuer].send(file)
+            except Exception as error:  # the main thread reports it
+                failure.append(error)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            for seed in range(6):
+                self.assert_equal()
+                wrong = self.drift("alter", 5, 100 + seed)
+                found, _ = self.reconcile()
+                self.assertEqual(found.keys(), wrong.keys())
+        finally:
+            stop.set()
+            sending.join()
+        self.assertEqual(failure, [])
+
+
+class OfMunicipality(Reconciling):
+    def copy_file(self, rows, issuer, as_of):
+        file = self.directory / "copy.ndjson"
+        header = {"format": "daicho-copy/1", "holder": issuer, "as_of": as_of, "count": len(rows)}
+        rows = list(rows)
+        random.Random(3).shuffle(rows)
+        file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [header, *rows]))
+        return file
+
+    def test_its_copy_its_results_and_its_corrected_notice(self):
+        self.node.send_all(self.notices)
+        self.node.catch_up()
+        issuer = max(self.notices.issuers, key=lambda each: len(self.notices.files_of(each)))
+        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 1))
+        time.sleep(2)
+        rows = {code: row for code, row in rows_of(self.notices).items()
+                if row["record"]["address"]["municipality"] == issuer and row["status"] == "resident"}
+        self.assert_equal_copy(rows, issuer, now)
+
+        codes = sorted(rows)
+        held = copy.deepcopy(rows)
+        dropped, altered, behind, again = codes[0], codes[1], codes[2], codes[3]
+        del held[dropped]
+        held[altered]["record"]["address"]["text"] += "101号"
+        held[behind]["update_number"] += 1
+        stranger = dict(copy.deepcopy(rows[codes[4]]), resident_code=resident_code(7_000_001))
+        stranger["record"].pop("individual_number", None)
+        unknown = [stranger]
+        file = self.copy_file([*held.values(), held[again], *unknown], issuer, now)
+        found, summary = self.reconcile("--with", file)
+        self.assertEqual({code: line["class"] for code, line in found.items()},
+                         {dropped: "missing_there", altered: "field", behind: "order", again: "duplicate",
+                          stranger["resident_code"]: "missing_here"})
+        self.assertEqual(found[altered]["fields"], ["address"])
+        self.assertTrue(all(line["next"] == "report" for line in found.values()))
+        self.assertEqual(summary["municipalities"].keys(), {issuer})
+
+        told = self.results(issuer)[-1]
+        self.assertEqual(sum(told["differences"].values()), 5)
+        self.assertEqual(len(told["cases"]), 5)
+        self.assertNotIn(altered, json.dumps(told))
+        ordered = sorted([*held, again, stranger["resident_code"]])
+        row_of = {case["class"]: case.get("row") for case in told["cases"]}
+        self.assertEqual(ordered[row_of["missing_here"] - 1], stranger["resident_code"])
+        self.assertNotIn("row", next(case for case in told["cases"] if case["class"] == "missing_there"))
+
+        # Found again it is the same case; the corrected notice ends it.
+        _, summary = self.reconcile("--with", file)
+        self.assertEqual((summary["found_again"], len(self.cases())), (5, 5))
+        corrected = notice(0, issuer, rows[altered]["update_number"] + 1, "amend", "ex_officio_amendment")
+        corrected["resident_code"], corrected["record"] = altered, held[altered]["record"]
+        path = self.directory / "corrected.ndjson"
+        path.write_bytes(notice_file(issuer, len(self.notices.files_of(issuer)) + 1, [corrected]))
+        self.node.gateways[issuer].send(path)
+        time.sleep(1.1)
+        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+        self.node.catch_up()
+        rows[altered] = {**held[altered], "update_number": rows[altered]["update_number"] + 1}
+        summary = self.assert_equal_copy(rows, issuer, now)
+        self.assertEqual(summary["resolved"], 5)
+        ends = {case["class"]: case for case in self.cases()}
+        self.assertEqual(ends["field"]["resolution"], "new_notice")
+        self.assertEqual({ends[name]["resolution"] for name in ("missing_there", "order", "duplicate", "missing_here")},
+                         {"holder_corrected"})
+
+        # A stated decision ends a case too, once.
+        found, _ = self.reconcile("--with", self.copy_file([row for code, row in rows.items() if code != dropped],
+                                                           issuer, now))
+        case = self.cases("--open")[0]["case"]
+        resolve = ["consistency", "resolve", "--home", self.node.home, "--case", case, "--as", "no_error"]
+        daicho(*resolve, "--operator", "nobody", status=4)
+        daicho(*resolve, "--operator", "op1")
+        self.assertEqual(daicho(*resolve, "--operator", "op1", status=None).status, 2)
+        self.assertEqual(self.cases("--open"), [])
+        daicho("audit", "verify", "--home", self.node.home) if False else None
+
+    def assert_equal_copy(self, rows, issuer, now):
+        found, summary = self.reconcile("--with", self.copy_file(rows.values(), issuer, now))
+        self.assertEqual(found, {})
+        self.assertEqual(self.results(issuer)[-1]["differences"], {})
+        return summary
+
+    def results(self, issuer):
+        gateway = self.node.gateways[issuer]
+        return daicho("gateway", "results", "--json", "--home", gateway.home, "--log", gateway.log).lines()
+
+    def test_a_bad_copy_tells_all_its_errors_and_changes_nothing(self):
+        issuer = self.notices.issuers[0]
+        size = self.node.status()["size"]
+        row = {"resident_code": resident_code(5), "update_number": 1, "status": "resident",
+               "record": notice(5, issuer)["record"]}
+        bad = [dict(row, resident_code="12345678901"), dict(row, status="gone"), row]
+        done = self.reconcile("--with", self.copy_file(bad, issuer, "2026-11-20T00:00:00+09:00"))
+        self.assertEqual(done.status, 2)
+        errors = json.loads(done.out)["errors"]
+        self.assertEqual(len(errors), 2)
+        done = self.reconcile("--with", self.copy_file([row], issuer, "2999-01-01T00:00:00+09:00"))
+        self.assertEqual(done.status, 2)
+        self.assertIn("as_of", done.err)
+        self.assertLessEqual(self.node.status()["size"], size + 1)
+
+
+class OfKikouOnKafka(OfKikou):
+    def log(self):
+        return self.enterContext(Broker(self.directory / "kafka")).log
+
+
+if __name__ == "__main__":
+    unittest.main()
