@@ -33,7 +33,7 @@ struct Arguments {
   std::string resident_code, individual_number, name, kana, birth, sex, address, municipality;
   std::vector<std::string> fields;
   // Of the stand-in.
-  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out;
+  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out, copy_key;
   std::vector<std::string> prefecture_keys, bases;
   std::uint64_t count = 1, seed = 1;
 };
@@ -211,7 +211,7 @@ Status HoldOthers(const Arguments& a, KikouHolding& holding) {
 
 int Simulate(const Arguments& a) {
   const SystemClock clock;
-  auto stand_in = KikouStandIn::Open({a.dir, a.prefecture_keys, a.bases, &clock});
+  auto stand_in = KikouStandIn::Open({a.dir, a.prefecture_keys, a.bases, &clock, a.copy_key});
   if (!stand_in.ok()) return Fail(stand_in.status());
   if (const Status held = HoldOthers(a, (*stand_in)->holding()); !held.ok()) return Fail(held.With("--others"));
   HttpServerOptions options;
@@ -306,6 +306,7 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
   simulate->add_option("--tls-key", a->key, "その秘密鍵 (PEM)");
   simulate->add_option("--prefecture-key", a->prefecture_keys, "県の公開鍵のファイル（既定は前に指定したもの）");
   simulate->add_option("--basis", a->bases, "照会に応じる根拠（既定はすべて）");
+  simulate->add_option("--copy-key", a->copy_key, "整合性確認の鍵のファイル（既定は前に指定したもの）");
   simulate->add_option("--others", a->others, "他県の住民: 写しのファイル (daicho-copy/1)、または作る人数");
   simulate->add_option("--seed", a->seed, "他県の住民を作る乱数の種");
 

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include "consumers/http.h"
@@ -69,6 +70,25 @@ Result<Key256> ReadPublicKeyFile(const std::string& path) {
   return ToArray<32>(*bytes);
 }
 
+Result<CopyKey> ReadCopyKeyFile(const std::string& path) {
+  const Status invalid = Invalid(path + ": no copy key, EPOCH:64 hexadecimal digits");
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  if (text.ends_with('\n')) text.pop_back();
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos) return invalid;
+  CopyKey key;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + colon, key.epoch);
+  if (error != std::errc() || end != text.data() + colon) return invalid;
+  const auto secret = FromHex(std::string_view(text).substr(colon + 1));
+  if (!secret.ok() || secret->size() != key.secret.size()) return invalid;
+  ASSIGN_OR_RETURN(key.secret, ToArray<32>(*secret));
+  return key;
+}
+
+Status WriteCopyKeyFile(const std::string& path, const CopyKey& key) {
+  return WriteFileDurably(path, std::to_string(key.epoch) + ":" + ToHex(View(key.secret)) + "\n", 0600);
+}
+
 Result<std::optional<KikouPeer>> ReadKikouPeer(const Home& home) {
   const std::string path = home.Path(kPeerFile);
   if (!FileExists(path)) return std::optional<KikouPeer>();
@@ -95,6 +115,7 @@ Result<KikouReply> KikouClient::Call(const std::string& path, std::string_view t
   call.url = peer_.url + path;
   call.method = "POST";
   ASSIGN_OR_RETURN(call.body, SignForKikou(tag, message, key_));
+  const std::size_t bytes_sent = call.body.size();
   call.content_type = kKikouContentType;
   call.timeout = timeout_;
   call.ca_file = peer_.ca_file;
@@ -105,11 +126,13 @@ Result<KikouReply> KikouClient::Call(const std::string& path, std::string_view t
   out.status = response->status;
   if (out.status == 400) return Invalid(Words(*response));
   if (out.status == 403) return Denied(Words(*response));
+  if (out.status == 404 && path == kKikouCopiesPath) return NotFound(Words(*response));
   if (out.status != 200 && out.status != 409) return Unavailable(Words(*response));
   auto opened = OpenFromKikou(out.status == 200 ? answer_tag : kKikouExpectedTag, response->body, {peer_.public_key});
   if (!opened.ok()) return Unavailable("機構の応答を検証できません: " + opened.status().message());
   out.message = *std::move(opened);
   out.body = std::move(response->body);
+  out.bytes_sent = bytes_sent;
   return out;
 }
 

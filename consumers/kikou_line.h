@@ -10,6 +10,7 @@
 #include "consumers/home.h"
 #include "consumers/kikou_line.pb.h"
 #include "events/crypto.h"
+#include "projections/copy_item.h"
 
 namespace daicho {
 
@@ -59,10 +60,17 @@ Status WriteKikouPeer(const Home& home, const KikouPeer& peer);
 // 32 bytes in hex, as `kikou init` writes them. Errors: kInvalid, kNotFound.
 Result<Key256> ReadPublicKeyFile(const std::string& path);
 
+// The key by which copies are compared, as the prefecture hands it over: one line, EPOCH:64 hexadecimal digits.
+// Errors: kInvalid, which tells nothing of the file's content, kNotFound.
+Result<CopyKey> ReadCopyKeyFile(const std::string& path);
+// Durable; for its owner alone.
+Status WriteCopyKeyFile(const std::string& path, const CopyKey& key);
+
 struct KikouReply {
   int status = 0;       // 200 or 409
   std::string message;  // verified: of the kind that was asked for, or with 409 an Expected
   std::string body;     // the exact bytes
+  std::size_t bytes_sent = 0;  // the body of the question
 };
 
 // One question and its answer. Any thread.
@@ -72,7 +80,7 @@ class KikouClient {
       : peer_(std::move(peer)), key_(std::move(key)), timeout_(timeout) {}
 
   // Errors: kUnavailable for all that the line, 機構's end or its signature lacks; kInvalid, kDenied for what 機構 refused,
-  // in its own words; those of the key.
+  // in its own words; of kKikouCopiesPath kNotFound for a session that it has not; those of the key.
   Result<KikouReply> Call(const std::string& path, std::string_view tag, std::string_view message,
                           std::string_view answer_tag) const;
 
