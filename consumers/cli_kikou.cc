@@ -33,7 +33,7 @@ struct Arguments {
   std::string resident_code, individual_number, name, kana, birth, sex, address, municipality;
   std::vector<std::string> fields;
   // Of the stand-in.
-  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out;
+  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out, copy_key;
   std::vector<std::string> prefecture_keys, bases;
   std::uint64_t count = 1, seed = 1;
 };
@@ -211,7 +211,7 @@ Status HoldOthers(const Arguments& a, KikouHolding& holding) {
 
 int Simulate(const Arguments& a) {
   const SystemClock clock;
-  auto stand_in = KikouStandIn::Open({a.dir, a.prefecture_keys, a.bases, &clock});
+  auto stand_in = KikouStandIn::Open({a.dir, a.prefecture_keys, a.bases, &clock, a.copy_key});
   if (!stand_in.ok()) return Fail(stand_in.status());
   if (const Status held = HoldOthers(a, (*stand_in)->holding()); !held.ok()) return Fail(held.With("--others"));
   HttpServerOptions options;
@@ -240,10 +240,9 @@ int CopyStandIn(const Arguments& a) {
   const KikouHolding::Counts counts = holding.counts();
   const std::uint64_t rows = counts.residents + counts.removed;
   if (!a.out.empty()) {
-    auto file = NewFile::Create(a.out);
+    auto file = CopyFileWriter::Create(a.out, {"kikou", FormatTimestamp(clock.Now()), rows}, CopyCompression::kNone);
     if (!file.ok()) return Fail(file.status());
-    Status status = file->Append(CopyHeaderLine("kikou", FormatTimestamp(clock.Now()), rows));
-    if (status.ok()) status = holding.ForEach([&](const v1::HeldCopy& row) { return file->Append(CopyLine(row)); });
+    Status status = holding.ForEach([&](const v1::HeldCopy& row) { return file->Append(row); });
     if (status.ok()) status = file->Commit();
     if (!status.ok()) return Fail(status);
   }
@@ -306,6 +305,7 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
   simulate->add_option("--tls-key", a->key, "その秘密鍵 (PEM)");
   simulate->add_option("--prefecture-key", a->prefecture_keys, "県の公開鍵のファイル（既定は前に指定したもの）");
   simulate->add_option("--basis", a->bases, "照会に応じる根拠（既定はすべて）");
+  simulate->add_option("--copy-key", a->copy_key, "整合性確認の鍵のファイル（既定は前に指定したもの）");
   simulate->add_option("--others", a->others, "他県の住民: 写しのファイル (daicho-copy/1)、または作る人数");
   simulate->add_option("--seed", a->seed, "他県の住民を作る乱数の種");
 

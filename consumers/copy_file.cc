@@ -24,15 +24,16 @@ constexpr std::string_view kFormat = "daicho-copy/1";
 constexpr std::string_view kKikou = "kikou";
 constexpr std::string_view kResident = "resident", kRemoved = "removed";
 
-struct Header : CopyHeader {
+// Named unlike those of other formats: GCC emits JsonText's lambda of a type without linkage as one for all files.
+struct FileHeader : CopyHeader {
   std::string format;
 };
 
 constexpr JsonField kHeaderFields[] = {
-    JsonText<&Header::format>("format", kRequired),
-    JsonText<&Header::holder>("holder", kRequired),
-    JsonText<&Header::as_of>("as_of", kRequired),
-    JsonNumber<&Header::count>("count", kRequired),
+    JsonText<&FileHeader::format>("format", kRequired),
+    JsonText<&FileHeader::holder>("holder", kRequired),
+    JsonText<&FileHeader::as_of>("as_of", kRequired),
+    JsonNumber<&FileHeader::count>("count", kRequired),
 };
 constexpr JsonSchema kHeaderSchema = {kHeaderFields};
 
@@ -147,7 +148,7 @@ class Parser {
   }
 
   void TakeHeader() {
-    Header header;
+    FileHeader header;
     const JsonReading form = ReadJson(part_, kHeaderSchema, &header);
     for (const RuleBreak& b : form.breaks) Add(b.field, b.rule, b.message);
     if (!form.complete) return;

@@ -98,7 +98,7 @@ Result<Hit> Reorder(Change& change, Random&, v1::HeldCopy row) {
   const auto earlier = change.Before(row.resident_code(), row.update_number());
   if (earlier.status().code() == Code::kNotFound) return Hit();
   RETURN_IF_ERROR(earlier.status());
-  RETURN_IF_ERROR(change.Put(HeldCopyOf(*earlier)));
+  RETURN_IF_ERROR(change.Put(HeldRow(*earlier)));
   return Hit(ordered_json{{"update_number", earlier->update_number()}});
 }
 

@@ -11,12 +11,15 @@ namespace daicho {
 namespace {
 
 const std::vector<std::string> kFamilies = {"rows", "others", "history", "former", "numbers",
-                                            "names", "acks", "held", "drift", "meta"};
-enum : Family { kRows, kOthers, kHistory, kFormer, kNumbers, kNames, kAcks, kHeld, kDriftLog, kMeta };
+                                            "names", "acks", "held", "drift", "meta", "copies"};
+enum : Family { kRows, kOthers, kHistory, kFormer, kNumbers, kNames, kAcks, kHeld, kDriftLog, kMeta, kCopies };
 
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kLedgerBytes = 16;
+constexpr std::size_t kRunBytes = 16;
 constexpr std::size_t kOthersPerBatch = 5'000;
+constexpr std::size_t kBatchBytes = 4u << 20;
+constexpr char kCopyKeyName[] = "copy_key";  // CopyKeying::KeyId
 // What one name may lead to before its condition is too broad.
 constexpr std::size_t kCandidatesMax = 20'000;
 
@@ -44,6 +47,13 @@ Result<std::uint64_t> ReadNumber(const Store& store, const char* name) {
   RETURN_IF_ERROR(stored.status());
   if (stored->size() != 8) return Corrupt(std::string(name) + " has the wrong size");
   return ReadU64(*stored);
+}
+
+// Of a 住民票コード in the rows. One of them has 11 digits.
+std::uint64_t CodeOf(std::string_view text) {
+  std::uint64_t code = 0;
+  for (const char digit : text) code = code * 10 + static_cast<std::uint64_t>(digit - '0');
+  return code;
 }
 
 // Keys of a row in the families that lead to it.
@@ -84,14 +94,36 @@ Status CheckNotices(const kikou::Notices& notices) {
   return {};
 }
 
+Status CheckCorrections(const kikou::Corrections& corrections) {
+  if (corrections.version() != kVersion) return Invalid("version: 1 is known here");
+  if (corrections.run().size() != kRunBytes) return Invalid("run: 16 bytes");
+  for (const std::string& code : corrections.absent()) {
+    if (!IsDigits(code, kResidentCodeDigits)) return Invalid("absent: a 住民票コード has 11 digits");
+  }
+  return {};
+}
+
 // Why 機構 does not take a notice: its code and words.
-std::optional<std::pair<const char*, const char*>> Refuses(const std::string& bytes, v1::UpdateNotice& notice) {
+using Why = std::pair<const char*, const char*>;
+std::optional<Why> Refuses(const std::string& bytes, v1::UpdateNotice& notice) {
   if (!notice.ParseFromString(bytes) || !notice.has_record()) return {{"undecodable", "通知を読み取れません"}};
   if (!IsValidResidentCode(notice.resident_code())) return {{"check_digit", "住民票コードの検査数字が一致しません"}};
   const std::string& number = notice.record().individual_number();
   if (!number.empty() && !IsValidIndividualNumber(number)) return {{"check_digit", "個人番号の検査数字が一致しません"}};
   if (notice.update_number() == 0) return {{"update_number", "更新順番号がありません"}};
   return std::nullopt;
+}
+
+void AddRefusal(std::uint64_t position, const Why& why, kikou::Refusal& refusal) {
+  refusal.set_position(position);
+  refusal.set_code(why.first);
+  refusal.set_message(why.second);
+}
+
+Result<CopyItem> ItemAt(const StoreIterator& it) {
+  if (it.key().size() != 8) return Corrupt("an item has a key of another size");
+  ASSIGN_OR_RETURN(const Digest mac, ToArray<32>(it.value()));
+  return CopyItem{ReadU64(it.key()), mac};
 }
 
 // What a condition asks of a record, folded.
@@ -164,15 +196,6 @@ class Query {
 
 }  // namespace
 
-v1::HeldCopy HeldCopyOf(const v1::UpdateNotice& notice) {
-  v1::HeldCopy out;
-  out.set_resident_code(notice.resident_code());
-  out.set_update_number(notice.update_number());
-  out.set_removed(notice.kind() == v1::NOTICE_KIND_REMOVAL);
-  *out.mutable_record() = notice.record();
-  return out;
-}
-
 struct KikouHolding::Impl {
   std::unique_ptr<Store> store;
   std::shared_ptr<const Matching> matching = Matching::Shipped();
@@ -181,6 +204,56 @@ struct KikouHolding::Impl {
   std::string ledger;
   Position next;
   Counts counts;
+  std::optional<CopyFingerprint> copy;  // none: without a key
+
+  // The items of the rows, and what they come to.
+  Status LoadCopy(const std::optional<CopyKey>& key) {
+    const auto stored = store->Get(kMeta, kCopyKeyName);
+    if (stored.status().code() != Code::kNotFound) RETURN_IF_ERROR(stored.status());
+    if (!key) {
+      // From now on rows change that the items do not follow.
+      StoreBatch batch;
+      batch.Delete(kMeta, kCopyKeyName);
+      return stored.ok() ? store->Write(batch, false) : Status();
+    }
+    const auto keying = std::make_shared<const CopyKeying>(*key);
+    if (!stored.ok() || *stored != View(keying->key_id())) RETURN_IF_ERROR(MakeItems(*keying));
+    copy.emplace(keying);
+    auto it = store->NewIterator(kCopies);
+    for (it.SeekToFirst(); it.Valid(); it.Next()) {
+      ASSIGN_OR_RETURN(const CopyItem item, ItemAt(it));
+      copy->Add(item);
+    }
+    return it.status();
+  }
+
+  // The store has the items of another key, or none.
+  Status MakeItems(const CopyKeying& keying) {
+    StoreBatch batch;
+    const auto write = [&](std::size_t bytes) -> Status {
+      if (batch.bytes() < bytes) return {};
+      const Status written = store->Write(batch, false);
+      batch.Clear();
+      return written;
+    };
+    batch.Delete(kMeta, kCopyKeyName);
+    auto items = store->NewIterator(kCopies);
+    for (items.SeekToFirst(); items.Valid(); items.Next()) {
+      batch.Delete(kCopies, items.key());
+      RETURN_IF_ERROR(write(kBatchBytes));
+    }
+    RETURN_IF_ERROR(items.status());
+    auto rows = store->NewIterator(kRows);
+    for (rows.SeekToFirst(); rows.Valid(); rows.Next()) {
+      ASSIGN_OR_RETURN(const v1::HeldCopy row, DecodeRow(rows.value()));
+      const CopyItem item = keying.Item(row);
+      batch.Put(kCopies, Number(item.code), View(item.mac));
+      RETURN_IF_ERROR(write(kBatchBytes));
+    }
+    RETURN_IF_ERROR(rows.status());
+    batch.Put(kMeta, kCopyKeyName, View(keying.key_id()));
+    return write(0);
+  }
 
   Status Load() {
     auto stored = store->Get(kMeta, "ledger");
@@ -224,7 +297,7 @@ struct KikouHolding::Impl {
 KikouHolding::KikouHolding(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 KikouHolding::~KikouHolding() = default;
 
-Result<std::unique_ptr<KikouHolding>> KikouHolding::Open(const std::string& dir) {
+Result<std::unique_ptr<KikouHolding>> KikouHolding::Open(const std::string& dir, const std::optional<CopyKey>& copy_key) {
   auto impl = std::make_unique<Impl>();
   StoreOptions options;
   options.path = dir;
@@ -232,6 +305,7 @@ Result<std::unique_ptr<KikouHolding>> KikouHolding::Open(const std::string& dir)
   RETURN_IF_ERROR(MakeDirectories(dir));
   ASSIGN_OR_RETURN(impl->store, Store::Open(options));
   RETURN_IF_ERROR(impl->Load());
+  RETURN_IF_ERROR(impl->LoadCopy(copy_key));
   return std::unique_ptr<KikouHolding>(new KikouHolding(std::move(impl)));
 }
 
@@ -309,10 +383,7 @@ Result<KikouHolding::Taken> KikouHolding::Take(
   v1::UpdateNotice notice;
   for (const kikou::Notice& each : notices.notices()) {
     if (const auto why = Refuses(each.notice(), notice)) {
-      kikou::Refusal& refusal = *ack.add_refused();
-      refusal.set_position(each.position());
-      refusal.set_code(why->first);
-      refusal.set_message(why->second);
+      AddRefusal(each.position(), *why, *ack.add_refused());
     } else if (pending.lost > 0) {
       --pending.lost;
       change->Tell("{\"kind\":\"lose\",\"resident_code\":\"" + notice.resident_code() + "\",\"position\":" +
@@ -336,6 +407,34 @@ Result<KikouHolding::Taken> KikouHolding::Take(
   impl_->ledger = notices.ledger();
   impl_->next = out.expected;
   return out;
+}
+
+Result<kikou::Corrected> KikouHolding::Correct(const kikou::Corrections& corrections) {
+  RETURN_IF_ERROR(CheckCorrections(corrections));
+  const auto change = Begin();
+  if (impl_->ledger.empty() || impl_->ledger != corrections.ledger()) return Invalid("ledger: another is known here");
+  kikou::Corrected out;
+  v1::UpdateNotice notice;
+  for (const kikou::Notice& each : corrections.notices()) {
+    if (const auto why = Refuses(each.notice(), notice)) {
+      AddRefusal(each.position(), *why, *out.add_refused());
+      continue;
+    }
+    RETURN_IF_ERROR(change->Correct(notice, each.notice()));
+    out.set_taken(out.taken() + 1);
+  }
+  for (const std::string& code : corrections.absent()) RETURN_IF_ERROR(change->Remove(code));
+  out.set_taken(out.taken() + static_cast<std::uint64_t>(corrections.absent_size()));
+  RETURN_IF_ERROR(change->Write());
+  return out;
+}
+
+Result<KikouHolding::Copy> KikouHolding::TakeCopy() const {
+  // Nothing is written while it is held: items, rows and fingerprint are of one moment.
+  const std::lock_guard lock(impl_->mutex);
+  if (!impl_->copy) return Denied("no copy is compared here: there is no key for it");
+  if (impl_->ledger.empty()) return Invalid("ledger: none is known here yet");
+  return Copy(*impl_->store, Position(impl_->next.value() - 1), *impl_->copy);
 }
 
 Status KikouHolding::ReplaceOthers(const std::string& from,
@@ -369,6 +468,41 @@ Status KikouHolding::ReplaceOthers(const std::string& from,
 }
 
 std::unique_ptr<KikouHolding::Change> KikouHolding::Begin() { return std::make_unique<Change>(*this); }
+
+// --- Copy --------------------------------------------------------------------------------------------------------
+
+KikouHolding::Copy::Copy(const Store& store, Position position, const CopyFingerprint& fingerprint)
+    : position_(position),
+      fingerprint_(fingerprint),
+      items_(store.NewIterator(kCopies)),
+      rows_(store.NewIterator(kRows)) {}
+
+Status KikouHolding::Copy::Scan(std::uint64_t first, std::uint64_t last,
+                                const std::function<Status(const CopyItem&)>& take) {
+  for (items_.Seek(Number(first)); items_.Valid(); items_.Next()) {
+    ASSIGN_OR_RETURN(const CopyItem item, ItemAt(items_));
+    if (item.code >= last) return {};
+    RETURN_IF_ERROR(take(item));
+  }
+  return items_.status();
+}
+
+Result<std::optional<v1::HeldCopy>> KikouHolding::Copy::Row(std::uint64_t code) {
+  std::optional<v1::HeldCopy> out;
+  RETURN_IF_ERROR(Rows(code, [&](v1::HeldCopy row) {
+    if (CodeOf(row.resident_code()) == code) out = std::move(row);
+    return false;
+  }));
+  return out;
+}
+
+Status KikouHolding::Copy::Rows(std::uint64_t first, const std::function<bool(v1::HeldCopy)>& take) {
+  for (rows_.Seek(CodeText(first)); rows_.Valid(); rows_.Next()) {
+    ASSIGN_OR_RETURN(v1::HeldCopy row, DecodeRow(rows_.value()));
+    if (!take(std::move(row))) return {};
+  }
+  return rows_.status();
+}
 
 // --- Change ------------------------------------------------------------------------------------------------------
 
@@ -417,21 +551,34 @@ std::string KikouHolding::Change::Newest(const std::string& code) {
   }
 }
 
-Status KikouHolding::Change::Apply(const v1::UpdateNotice& notice, const std::string& bytes) {
+Status KikouHolding::Change::Keep(const v1::UpdateNotice& notice, const std::string& bytes) {
   const std::string& code = notice.resident_code();
   history_[HistoryKey(code, notice.update_number())] = bytes;
-  if (const std::string& former = notice.former_resident_code(); !former.empty() && former != code) {
-    RETURN_IF_ERROR(Remove(former));
-    former_[former] = code;
-    former_[code] = std::nullopt;
-  }
+  const std::string& former = notice.former_resident_code();
+  if (former.empty() || former == code) return {};
+  RETURN_IF_ERROR(Remove(former));
+  former_[former] = code;
+  former_[code] = std::nullopt;
+  return {};
+}
+
+Status KikouHolding::Change::Correct(const v1::UpdateNotice& notice, const std::string& bytes) {
+  RETURN_IF_ERROR(Keep(notice, bytes));
+  // It is nobody's former code, whatever was notified before.
+  former_[notice.resident_code()] = std::nullopt;
+  return Put(HeldRow(notice));
+}
+
+Status KikouHolding::Change::Apply(const v1::UpdateNotice& notice, const std::string& bytes) {
+  const std::string& code = notice.resident_code();
+  RETURN_IF_ERROR(Keep(notice, bytes));
   // A late notice may still name the person by a former code.
   const std::string newest = Newest(code);
   const auto standing = Find(newest);
   if (standing.ok() && standing->update_number() > notice.update_number()) return {};
   if (standing.status().code() != Code::kNotFound) RETURN_IF_ERROR(standing.status());
   if (newest != code) RETURN_IF_ERROR(Remove(newest));
-  return Put(HeldCopyOf(notice));
+  return Put(HeldRow(notice));
 }
 
 Result<std::vector<std::string>> KikouHolding::Change::Codes() const {
@@ -484,7 +631,28 @@ Result<std::vector<kikou::Notice>> KikouHolding::Change::Release() {
   return out;
 }
 
+Result<std::vector<KikouHolding::Change::ItemChange>> KikouHolding::Change::ChangeItems() {
+  std::vector<ItemChange> out;
+  if (!impl_.copy) return out;
+  for (const auto& [code, row] : rows_) {
+    ItemChange item;
+    item.code = CodeOf(code);
+    if (row.before) {
+      const auto stored = impl_.store->Get(kCopies, Number(item.code));
+      if (stored.status().code() == Code::kNotFound) return Corrupt("a row has no item");
+      RETURN_IF_ERROR(stored.status());
+      ASSIGN_OR_RETURN(item.before, ToArray<32>(*stored));
+    }
+    if (row.after) item.after = impl_.copy->keying().Item(*row.after).mac;
+    if (item.before == item.after) continue;
+    item.after ? batch_.Put(kCopies, Number(item.code), View(*item.after)) : batch_.Delete(kCopies, Number(item.code));
+    out.push_back(item);
+  }
+  return out;
+}
+
 Status KikouHolding::Change::Write() {
+  ASSIGN_OR_RETURN(const std::vector<ItemChange> items, ChangeItems());
   Counts counts = impl_.counts;
   for (const auto& [code, row] : rows_) {
     if (!row.before && !row.after) continue;
@@ -527,6 +695,10 @@ Status KikouHolding::Change::Write() {
   batch_.Put(kMeta, "removed", Number(counts.removed));
   RETURN_IF_ERROR(impl_.store->Write(batch_, true));
   impl_.counts = counts;
+  for (const ItemChange& item : items) {
+    if (item.before) impl_.copy->Remove({item.code, *item.before});
+    if (item.after) impl_.copy->Add({item.code, *item.after});
+  }
   return {};
 }
 

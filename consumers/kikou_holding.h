@@ -11,7 +11,8 @@
 //   acks      first_position(8)                       the signed Acknowledgement, exact bytes
 //   held      position(8)                             Notice: a drift delays it
 //   drift     number(8)                               a JSON line: what went wrong
-//   meta      "ledger", "next", "rows", "removed", "others", "pending"
+//   copies    住民票コード(8, a number)                 mac(32) of the row, while there is a key (projections/copy_item.h)
+//   meta      "ledger", "next", "rows", "removed", "others", "pending", "copy_key" (whose the macs are)
 //
 // The standing row is that of the notice with the highest 更新順番号; one with a lower number goes to the history only. A
 // change of the 住民票コード moves the row. Thread-safe.
@@ -29,14 +30,16 @@
 #include "events/consistency.pb.h"
 #include "events/event.h"
 #include "ledger/store.h"
+#include "projections/copy_fingerprint.h"
 #include "projections/matching.h"
 
 namespace daicho {
 
 class KikouHolding {
  public:
-  // Errors: kUnavailable when another process has it.
-  static Result<std::unique_ptr<KikouHolding>> Open(const std::string& dir);
+  // With a key its rows are kept as a copy to be compared; under another one than last time that takes a reading of all of
+  // them. Errors: kUnavailable when another process has it.
+  static Result<std::unique_ptr<KikouHolding>> Open(const std::string& dir, const std::optional<CopyKey>& copy_key = {});
   ~KikouHolding();
   KikouHolding(const KikouHolding&) = delete;
 
@@ -72,6 +75,14 @@ class KikouHolding {
   // again changes nothing.
   Status ReplaceOthers(const std::string& from, const std::function<Result<std::vector<v1::HeldCopy>>()>& make);
 
+  // What is to stand after a comparison, once or again. Durable when it returns. Errors: kInvalid with
+  // the field and its rule, then nothing has changed.
+  Result<kikou::Corrected> Correct(const kikou::Corrections& corrections);
+
+  // The prefecture's residents as they stand now. Errors: kDenied without a copy key; kInvalid before the first notices.
+  class Copy;
+  Result<Copy> TakeCopy() const;
+
   // Rows as they change, to be written at once. One at a time: it holds the lock.
   class Change;
   std::unique_ptr<Change> Begin();
@@ -80,6 +91,28 @@ class KikouHolding {
   struct Impl;
   explicit KikouHolding(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+// The rows as they stood at one moment. It keeps the store as it was: not for long, and not beyond the holding. Belongs to
+// one thread at a time.
+class KikouHolding::Copy {
+ public:
+  // The last entry of the prefecture's ledger that it was notified of.
+  Position position() const { return position_; }
+  const CopyFingerprint& fingerprint() const { return fingerprint_; }
+  // As a CopyScan.
+  Status Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take);
+  Result<std::optional<v1::HeldCopy>> Row(std::uint64_t code);
+  // The rows from `first` on by ascending 住民票コード, while `take` takes them.
+  Status Rows(std::uint64_t first, const std::function<bool(v1::HeldCopy)>& take);
+
+ private:
+  friend class KikouHolding;
+  Copy(const Store& store, Position position, const CopyFingerprint& fingerprint);
+
+  Position position_;
+  CopyFingerprint fingerprint_;
+  StoreIterator items_, rows_;
 };
 
 class KikouHolding::Change {
@@ -92,6 +125,8 @@ class KikouHolding::Change {
   Status Remove(const std::string& resident_code);
   // What an admitted notice does. `bytes`: the notice's own.
   Status Apply(const v1::UpdateNotice& notice, const std::string& bytes);
+  // Its row stands now, whatever stood there.
+  Status Correct(const v1::UpdateNotice& notice, const std::string& bytes);
   // Every 住民票コード that has a row in the store, ascending.
   Result<std::vector<std::string>> Codes() const;
   // The newest notice of that code with a lower number. Errors: kNotFound.
@@ -117,7 +152,15 @@ class KikouHolding::Change {
   struct Both {
     std::optional<v1::HeldCopy> before, after;
   };
+  struct ItemChange {
+    std::uint64_t code = 0;
+    std::optional<Digest> before, after;
+  };
   Result<Both*> Row(const std::string& resident_code);
+  // The notice itself, and that its code took the place of a former one.
+  Status Keep(const v1::UpdateNotice& notice, const std::string& bytes);
+  // What the copy's items become by the rows; into the batch too.
+  Result<std::vector<ItemChange>> ChangeItems();
   std::string Newest(const std::string& resident_code);  // the code that took its place, or itself
 
   KikouHolding::Impl& impl_;
@@ -128,8 +171,5 @@ class KikouHolding::Change {
   std::map<std::string, std::string> history_;                  // written here, by key
   std::vector<std::string> told_;
 };
-
-// A notice's row.
-v1::HeldCopy HeldCopyOf(const v1::UpdateNotice& notice);
 
 }  // namespace daicho

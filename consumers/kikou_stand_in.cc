@@ -4,6 +4,7 @@
 #include <array>
 #include <sstream>
 
+#include "consumers/kikou_copy_sessions.h"
 #include "consumers/kikou_drift.h"
 #include "consumers/kikou_line.h"
 #include "ledger/files.h"
@@ -22,6 +23,7 @@ HttpResponse Refuse(const Status& status) {
     case Code::kInvalid:
     case Code::kCorrupt: return Refuse(400, status.message());
     case Code::kDenied: return Refuse(403, status.message());
+    case Code::kNotFound: return Refuse(404, status.message());
     default: return Refuse(503, status.message());
   }
 }
@@ -57,6 +59,7 @@ struct KikouStandIn::Impl {
   SigningKey key;
   std::vector<Key256> prefecture, own;
   std::unique_ptr<KikouHolding> holding;
+  std::unique_ptr<KikouCopySessions> copies;
 
   // A step of the protocol: a POST of a signed message.
   struct Step {
@@ -65,11 +68,13 @@ struct KikouStandIn::Impl {
     std::vector<Key256> Impl::*by;                     // who signs it
     Result<HttpResponse> (Impl::*answer)(const std::string& message);
   };
-  static const std::array<Step, 4>& Steps() {
-    static const std::array<Step, 4> steps = {{
+  static const std::array<Step, 6>& Steps() {
+    static const std::array<Step, 6> steps = {{
         {kKikouNoticesPath, kKikouNoticesTag, &Impl::prefecture, &Impl::TakeNotices},
         {kKikouStatePath, kKikouStateQuestionTag, &Impl::prefecture, &Impl::TellState},
         {kKikouInquiriesPath, kKikouQuestionTag, &Impl::prefecture, &Impl::AnswerInquiry},
+        {kKikouCopiesPath, kKikouCopyQuestionTag, &Impl::prefecture, &Impl::AnswerCopyQuestion},
+        {kKikouCorrectionsPath, kKikouCorrectionsTag, &Impl::prefecture, &Impl::TakeCorrections},
         {kKikouDriftPath, kKikouDriftTag, &Impl::own, &Impl::TakeDrift},
     }};
     return steps;
@@ -159,6 +164,21 @@ struct KikouStandIn::Impl {
     return Answer(200, kKikouAnswerTag, answer);
   }
 
+  Result<HttpResponse> AnswerCopyQuestion(const std::string& message) {
+    ASSIGN_OR_RETURN(const auto question, Parsed<kikou::CopyQuestion>(message));
+    ASSIGN_OR_RETURN(kikou::CopyAnswer answer, copies->Answer(question, options.clock->Now()));
+    answer.set_question_digest(DigestOf(message));
+    return Answer(200, kKikouCopyAnswerTag, answer);
+  }
+
+  Result<HttpResponse> TakeCorrections(const std::string& message) {
+    ASSIGN_OR_RETURN(const auto corrections, Parsed<kikou::Corrections>(message));
+    ASSIGN_OR_RETURN(kikou::Corrected corrected, holding->Correct(corrections));
+    corrected.set_message_digest(DigestOf(message));
+    corrected.set_received_at(options.clock->Now().value());
+    return Answer(200, kKikouCorrectedTag, corrected);
+  }
+
   Result<HttpResponse> TakeDrift(const std::string& message) {
     ASSIGN_OR_RETURN(const auto drift, Parsed<kikou::Drift>(message));
     ASSIGN_OR_RETURN(std::string lines, ApplyDrift(*holding, drift));
@@ -196,7 +216,17 @@ Result<std::unique_ptr<KikouStandIn>> KikouStandIn::Open(KikouStandInOptions opt
   if (FileExists(known)) {
     ASSIGN_OR_RETURN(impl->prefecture, ReadKeys(known));
   }
-  ASSIGN_OR_RETURN(impl->holding, KikouHolding::Open(options.dir + "/held"));
+  const std::string copy_key_file = options.dir + "/copy.key";
+  if (!options.copy_key_file.empty()) {
+    ASSIGN_OR_RETURN(const CopyKey given, ReadCopyKeyFile(options.copy_key_file));
+    RETURN_IF_ERROR(WriteCopyKeyFile(copy_key_file, given));
+  }
+  std::optional<CopyKey> copy_key;
+  if (FileExists(copy_key_file)) {
+    ASSIGN_OR_RETURN(copy_key, ReadCopyKeyFile(copy_key_file));
+  }
+  ASSIGN_OR_RETURN(impl->holding, KikouHolding::Open(options.dir + "/held", copy_key));
+  impl->copies = std::make_unique<KikouCopySessions>(*impl->holding);
   impl->options = std::move(options);
   return std::unique_ptr<KikouStandIn>(new KikouStandIn(std::move(impl)));
 }

@@ -2,6 +2,7 @@
 //
 //   K/keys/kikou.key   its private key;  K/kikou.pub, the public one
 //   K/prefecture.pub   public keys of the prefecture's role kikou, one a line: whose messages it takes
+//   K/copy.key         by what its copy is compared with the prefecture's (ReadCopyKeyFile); none: it is not compared
 //   K/held/            what it holds (kikou_holding.h)
 //   K/listen           where it answers at the moment
 //
@@ -25,6 +26,7 @@ struct KikouStandInOptions {
   // Legal bases on which it answers inquiries; none: all.
   std::vector<std::string> bases;
   const Clock* clock = nullptr;  // borrowed
+  std::string copy_key_file = {};  // empty: the one given before, if any
 };
 
 class KikouStandIn {

@@ -163,7 +163,7 @@ TEST_F(KikouHoldingTest, FindsByNumbersAndByWhatTheRecordSaysNow) {
 TEST_F(KikouHoldingTest, OthersAreFoundAndLeaveWhenTheyMoveIn) {
   std::vector<v1::HeldCopy> others = MakeOthers(20, 3);
   EXPECT_EQ(others.size(), 20u);
-  others.push_back(HeldCopyOf(Birth(hanako_, "131016")));
+  others.push_back(HeldRow(Birth(hanako_, "131016")));
   const auto make = [&]() -> Result<std::vector<v1::HeldCopy>> { return others; };
   ASSERT_TRUE(holding_->ReplaceOthers("a", make).ok());
   const auto found = [&] { return Matches([&](auto& c) { c.set_individual_number(hanako_.number); }); };
