@@ -49,7 +49,7 @@ void PutInCells(const CopySymbol& symbol, std::uint64_t seed, std::int64_t count
 
 // On the wire: id(16) ‖ code(5) ‖ check(8), little-endian ‖ count less what is expected of a set of `items`, zig-zag
 // varint: some 30 bytes.
-inline constexpr std::size_t kCellBytesMin = 30, kCellBytesMax = 39;
+inline constexpr std::size_t kCellBytesMin = 30;
 void AppendCells(std::uint64_t items, std::uint64_t from, std::span<const CopyCell> cells, std::string& out);
 // A count on the wire: as its distance from what is expected of it, zig-zag varint.
 void AppendDeviation(std::uint64_t value, std::uint64_t expected, std::string& out);
@@ -64,7 +64,7 @@ struct CopyDifference {
 };
 
 // Subtracts cells and takes items out of the difference as far as there are cells with a single one.
-// Work is bounded by the cells: no more items than cells, none twice.
+// Work is bounded by the cells: no more items than cells.
 class CopyPeeler {
  public:
   explicit CopyPeeler(const CopyKeying& keying) : keying_(keying) {}  // borrowed
