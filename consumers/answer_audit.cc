@@ -6,6 +6,7 @@
 
 #include "consumers/providing.h"
 #include "events/dates.h"
+#include "projections/kikou_register.h"
 
 namespace daicho {
 namespace {
@@ -22,6 +23,7 @@ constexpr auto kKinds = std::to_array<AnswerFindingInfo>({
     {AnswerFindingKind::kPerson, "person", "条件に合う者と異なる者、または異なる結果を答えています"},
     {AnswerFindingKind::kField, "field", "認められた項目と異なる項目を提供しています"},
     {AnswerFindingKind::kDigest, "result-digest", "答えの内容が、再び評価した内容と異なります"},
+    {AnswerFindingKind::kElsewhere, "elsewhere", "機構への照会とその回答によらずに、他県の者について答えています"},
     {AnswerFindingKind::kCounts, "counts", "件数が合いません"},
     {AnswerFindingKind::kTime, "time", "評価した位置または日が、答えた時と合いません"},
     {AnswerFindingKind::kChunks, "chunks", "一つの照会への答えが、欠けているか、重複しているか、互いに合いません"},
@@ -346,6 +348,12 @@ class AnswerAudit::Judging {
         continue;
       }
       ASSIGN_OR_RETURN(const ConditionAnswer expected, Again(basis, *part.result));
+      if (provision_.elsewhere() && expected.result.outcome() == v1::ANSWER_OUTCOME_NONE) {
+        // What 機構 told is kept nowhere: nobody can make the line again, but its digest is in two events.
+        RETURN_IF_ERROR(CompareElsewhere(basis, *part.result, expected, static_cast<int>(i) + 1));
+        all_good = false;
+        continue;
+      }
       lines.Update(expected.line);
       ASSIGN_OR_RETURN(const bool good, Compare(part, expected, static_cast<int>(i) + 1));
       all_good &= good;
@@ -394,6 +402,42 @@ class AnswerAudit::Judging {
       Find(AnswerFindingKind::kDigest, "of the answer, or what the record says of it", number);
     }
     return false;
+  }
+
+  // Of a condition that nobody here fits: the answer is what 機構 told of it before, on the request's own terms.
+  Status CompareElsewhere(const AnswerBasis& basis, const v1::ProvisionResult& said, const ConditionAnswer& here, int number) {
+    const auto find = [&](const char* detail) {
+      Find(AnswerFindingKind::kElsewhere, detail, number);
+      return Status();
+    };
+    if (said.inquiry().empty()) {
+      const ConditionAnswer must = AnswerElsewhere(basis, here, "", {});
+      return said.SerializeAsString() == must.result.SerializeAsString() ? Status() : find("without an inquiry");
+    }
+    const auto found = KikouRegister(audit_.projector_.store()).Find(said.inquiry(), event_.position);
+    if (found.status().code() == Code::kNotFound || (found.ok() && !found->answered_at)) {
+      if (!AnythingErased()) return find("no such inquiry was answered before");
+      Unjudged();
+      return {};
+    }
+    RETURN_IF_ERROR(found.status());
+    const v1::InquiryAsked& asked = found->asked;
+    const v1::InquiryAnswered& answered = found->answered;
+    if (asked.agency() != provision_.agency() || asked.basis() != provision_.basis() || asked.duty() != provision_.duty() ||
+        asked.purpose() != provision_.reference() ||
+        asked.condition().SerializeAsString() != said.condition().SerializeAsString() ||
+        !std::ranges::equal(asked.fields(), basis.fields) || found->asked_at <= at_) {
+      return find("the inquiry is of another request");
+    }
+    const bool answer = answered.outcome() == v1::ANSWER_OUTCOME_FOUND || answered.outcome() == v1::ANSWER_OUTCOME_NONE ||
+                        answered.outcome() == v1::ANSWER_OUTCOME_MULTIPLE;
+    if (said.outcome() != (answer ? answered.outcome() : v1::ANSWER_OUTCOME_REFUSED) ||
+        said.refusal() != (answer ? v1::REFUSAL_REASON_UNSPECIFIED : v1::REFUSAL_REASON_ELSEWHERE) ||
+        said.match_count() != (answer ? answered.match_count() : 0)) {
+      return find("another outcome than the inquiry's");
+    }
+    if (!std::ranges::equal(said.released_fields(), answered.released_fields())) return find("other fields than the inquiry's");
+    return said.result_digest() == answered.told_digest() ? Status() : find("not what was made of the inquiry");
   }
 
   static std::string FieldsApart(const v1::ProvisionResult& said, const v1::ProvisionResult& must) {

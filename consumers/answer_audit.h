@@ -33,6 +33,7 @@ enum class AnswerFindingKind {
   kPerson,
   kField,
   kDigest,
+  kElsewhere,
   kCounts,
   kTime,
   // of a request

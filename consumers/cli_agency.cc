@@ -350,6 +350,7 @@ void AddAskCommand(Cli& cli, CLI::App* ask, const Shared& a) {
       ->check(CLI::IsMember({"immediate", "batch", "standing"}))
       ->default_val("immediate")
       ->excludes(request);
+  ask->add_flag("--elsewhere", a->header.elsewhere, "該当する県民がいないとき、機構に照会することを求める")->excludes(request);
   ask->add_flag("--ends", a->header.ends, "この番号の継続の照会を終える")->excludes(request);
   ask->add_option("--field", a->header.fields, "求める項目（なければ根拠が認めるすべて）")->excludes(request);
   v1::SearchCondition& condition = a->line.condition;

@@ -77,6 +77,43 @@ bool IsAnswer(const kikou::Answer& answer, const std::string& question) {
   return answer.question_digest() == View(Sha256Of({question}));
 }
 
+DraftEvent DraftOf(v1::EventKind kind, const google::protobuf::Message& event) {
+  DraftEvent out;
+  out.kind = kind;
+  out.retention = v1::RETENTION_CLASS_OPERATION;
+  out.payload = event.SerializeAsString();
+  return out;
+}
+
+// The bytes that leave.
+std::string QuestionOf(const v1::InquiryAsked& asked, const LedgerId& ledger) {
+  kikou::Question question;
+  question.set_version(kVersion);
+  question.set_ledger(std::string(View(ledger)));
+  question.set_reference(asked.reference());
+  question.set_agency(asked.agency());
+  question.set_basis(asked.basis());
+  question.set_duty(asked.duty());
+  *question.mutable_condition() = asked.condition();
+  *question.mutable_fields() = asked.fields();
+  question.set_asked_at(asked.asked_at());
+  return question.SerializeAsString();
+}
+
+// What was asked for of an answer, and what the ledger says of it.
+void Take(const kikou::Answer& answer, InquiryOutcome& out, v1::InquiryAnswered& event) {
+  out.outcome = answer.outcome();
+  out.match_count = answer.match_count();
+  out.refusal = answer.refusal();
+  if (!answer.has_resident()) return;
+  out.resident.set_removed(answer.resident().removed());
+  *out.resident.mutable_record() = Restricted(answer.resident().record(), out.fields);
+  for (const std::string& field : out.fields) {
+    if (field == "resident_code") out.resident.set_resident_code(answer.resident().resident_code());
+    event.add_released_fields(field);
+  }
+}
+
 }  // namespace
 
 // What an earlier call left on its way is in the ledger, or is not, and the register knows all of it.
@@ -87,18 +124,34 @@ Status KikouInquiring::Settle() {
   return {};
 }
 
-Result<Position> KikouInquiring::Submit(v1::EventKind kind, const google::protobuf::Message& event) {
-  DraftEvent draft;
-  draft.kind = kind;
-  draft.retention = v1::RETENTION_CLASS_OPERATION;
-  draft.payload = event.SerializeAsString();
-  ASSIGN_OR_RETURN(const v1::Receipt receipt, options_.submit({draft}));
+Result<Position> KikouInquiring::Submit(const std::vector<DraftEvent>& events) {
+  ASSIGN_OR_RETURN(const v1::Receipt receipt, options_.submit(events));
   if (receipt.outcome() == v1::OUTCOME_REJECTED) {
     return Internal("the event of an inquiry was rejected: " +
                     (receipt.violations_size() > 0 ? receipt.violations(0).rule() : ""));
   }
-  return Position(receipt.last_position());
+  return Position(receipt.first_position());
 }
+
+class KikouInquiring::Running {
+ public:
+  explicit Running(KikouInquiring& of) : of_(of) {}
+  ~Running() {
+    const std::lock_guard lock(of_.mutex_);
+    for (const std::string& reference : references_) of_.running_.erase(reference);
+  }
+  Running(const Running&) = delete;
+  Status Add(const std::string& reference) {
+    const std::lock_guard lock(of_.mutex_);
+    if (!of_.running_.insert(reference).second) return Conflict("reference: この番号は照会中です");
+    references_.push_back(reference);
+    return {};
+  }
+
+ private:
+  KikouInquiring& of_;
+  std::vector<std::string> references_;
+};
 
 Status KikouInquiring::CloseInterrupted() {
   {
@@ -120,7 +173,7 @@ Status KikouInquiring::CloseInterrupted() {
     closing.set_reference(inquiry.asked.reference());
     closing.set_asked_position(inquiry.asked_at.value());
     closing.set_refusal(kInterrupted);
-    RETURN_IF_ERROR(Submit(v1::EVENT_KIND_INQUIRY_ANSWERED, closing).status());
+    RETURN_IF_ERROR(Submit({DraftOf(v1::EVENT_KIND_INQUIRY_ANSWERED, closing)}).status());
   }
   const std::lock_guard lock(mutex_);
   closed_ = true;
@@ -154,24 +207,17 @@ Result<InquiryOutcome> KikouInquiring::Ask(const std::string& order, const v1::O
   if (!peer) return Invalid("kikou: 機構との接続が設定されていません（daicho kikou set）");
   RETURN_IF_ERROR(CloseInterrupted());
   RETURN_IF_ERROR(Settle());
-  {
-    const std::lock_guard lock(mutex_);
-    if (!running_.insert(asked.reference()).second) return Conflict("reference: この番号は照会中です");
-  }
-  struct Running {
-    KikouInquiring& of;
-    std::string reference;
-    ~Running() {
-      const std::lock_guard lock(of.mutex_);
-      of.running_.erase(reference);
-    }
-  } const running{*this, asked.reference()};
+  Running running(*this);
+  RETURN_IF_ERROR(running.Add(asked.reference()));
   std::string why;
   ASSIGN_OR_RETURN(const v1::RefusalReason refusal, CheckOrder(asked, order, act, why));
   *asked.mutable_operator_act() = act;
-  if (refusal == v1::REFUSAL_REASON_UNSPECIFIED) return AskKikou(std::move(asked), *peer);
+  if (refusal == v1::REFUSAL_REASON_UNSPECIFIED) {
+    ASSIGN_OR_RETURN(std::vector<InquiryOutcome> out, AskKikou({std::move(asked)}, *peer, nullptr));
+    return std::move(out.front());
+  }
   asked.set_refusal(refusal);
-  ASSIGN_OR_RETURN(const Position position, Submit(v1::EVENT_KIND_INQUIRY_ASKED, asked));
+  ASSIGN_OR_RETURN(const Position position, Submit({DraftOf(v1::EVENT_KIND_INQUIRY_ASKED, asked)}));
   options_.projector()->WaitFor(position.Next(), kVisibleWait);
   return Denied(why);
 }
@@ -189,52 +235,63 @@ Result<kikou::Answer> KikouInquiring::Question(const KikouPeer& peer, const std:
   return answer;
 }
 
-Result<InquiryOutcome> KikouInquiring::AskKikou(v1::InquiryAsked asked, const KikouPeer& peer) {
-  kikou::Question question;
-  question.set_version(kVersion);
-  question.set_ledger(std::string(View(options_.ledger)));
-  question.set_reference(asked.reference());
-  question.set_agency(asked.agency());
-  question.set_basis(asked.basis());
-  question.set_duty(asked.duty());
-  *question.mutable_condition() = asked.condition();
-  *question.mutable_fields() = asked.fields();
-  question.set_asked_at(options_.clock->Now().value());
-  const std::string bytes = question.SerializeAsString();
-  asked.set_asked_at(question.asked_at());
-  asked.set_question_digest(std::string(View(Sha256Of({bytes}))));
-  InquiryOutcome out;
-  out.fields = {asked.fields().begin(), asked.fields().end()};
-  ASSIGN_OR_RETURN(out.asked, Submit(v1::EVENT_KIND_INQUIRY_ASKED, asked));
+Result<std::vector<InquiryOutcome>> KikouInquiring::AskFor(std::vector<v1::InquiryAsked> questions, const Told& told) {
+  ASSIGN_OR_RETURN(const auto peer, options_.peer());
+  if (!peer) return NotFound("機構との接続が設定されていません");
+  RETURN_IF_ERROR(CloseInterrupted());
+  RETURN_IF_ERROR(Settle());
+  Running running(*this);
+  for (const v1::InquiryAsked& question : questions) RETURN_IF_ERROR(running.Add(question.reference()));
+  return AskKikou(std::move(questions), *peer, told);
+}
 
-  std::string received;
-  const auto answer = Question(peer, bytes, received);
-  v1::InquiryAnswered event;
-  event.set_reference(asked.reference());
-  event.set_asked_position(out.asked.value());
-  event.set_answered_at(options_.clock->Now().value());
-  if (answer.ok()) {
-    out.outcome = answer->outcome();
-    out.match_count = answer->match_count();
-    out.refusal = answer->refusal();
-    if (answer->has_resident()) {
-      out.resident.set_removed(answer->resident().removed());
-      *out.resident.mutable_record() = Restricted(answer->resident().record(), out.fields);
-      for (const std::string& field : out.fields) {
-        if (field == "resident_code") out.resident.set_resident_code(answer->resident().resident_code());
-        event.add_released_fields(field);
-      }
-    }
-    event.set_answer_digest(std::string(View(Sha256Of({received}))));
-  } else {
-    out.refusal = answer.status().message();
+Result<std::vector<InquiryOutcome>> KikouInquiring::AskKikou(std::vector<v1::InquiryAsked> questions,
+                                                             const KikouPeer& peer, const Told& told) {
+  std::vector<std::string> sent;
+  std::vector<DraftEvent> drafts;
+  for (v1::InquiryAsked& asked : questions) {
+    asked.set_asked_at(options_.clock->Now().value());
+    sent.push_back(QuestionOf(asked, options_.ledger));
+    asked.set_question_digest(std::string(View(Sha256Of({sent.back()}))));
+    drafts.push_back(DraftOf(v1::EVENT_KIND_INQUIRY_ASKED, asked));
   }
-  event.set_outcome(out.outcome);
-  event.set_match_count(out.match_count);
-  event.set_refusal(out.refusal);
-  ASSIGN_OR_RETURN(out.answered, Submit(v1::EVENT_KIND_INQUIRY_ANSWERED, event));
+  ASSIGN_OR_RETURN(const Position first_asked, Submit(drafts));
+
+  std::vector<InquiryOutcome> out(questions.size());
+  drafts.clear();
+  std::string out_of_reach;
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    const v1::InquiryAsked& asked = questions[i];
+    InquiryOutcome& outcome = out[i];
+    outcome.asked = Position(first_asked.value() + i);
+    outcome.fields = {asked.fields().begin(), asked.fields().end()};
+    v1::InquiryAnswered event;
+    event.set_reference(asked.reference());
+    event.set_asked_position(outcome.asked.value());
+    if (out_of_reach.empty()) {
+      std::string received;
+      const auto answer = Question(peer, sent[i], received);
+      if (answer.ok()) {
+        Take(*answer, outcome, event);
+        event.set_answer_digest(std::string(View(Sha256Of({received}))));
+      } else {
+        outcome.refusal = answer.status().message();
+        if (answer.status().retriable()) out_of_reach = outcome.refusal;
+      }
+    } else {
+      outcome.refusal = out_of_reach;
+    }
+    event.set_answered_at(options_.clock->Now().value());
+    event.set_outcome(outcome.outcome);
+    event.set_match_count(outcome.match_count);
+    event.set_refusal(outcome.refusal);
+    if (told) event.set_told_digest(std::string(View(Sha256Of({told(i, outcome)}))));
+    drafts.push_back(DraftOf(v1::EVENT_KIND_INQUIRY_ANSWERED, event));
+  }
+  ASSIGN_OR_RETURN(const Position first_answered, Submit(drafts));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i].answered = Position(first_answered.value() + i);
   // So that the same number, used again, is found to be used.
-  options_.projector()->WaitFor(out.answered.Next(), kVisibleWait);
+  options_.projector()->WaitFor(out.back().answered.Next(), kVisibleWait);
   return out;
 }
 

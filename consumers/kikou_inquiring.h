@@ -57,6 +57,11 @@ class KikouInquiring {
   // may not (recorded); kUnavailable when it could not be recorded: nothing is shown then. Without an answer from
   // 機構 it is an outcome.
   Result<InquiryOutcome> Ask(const std::string& order, const v1::OperatorAct& act);
+  // Questions that an agency's request leads to, each as Ask's but without an operator: what came of each, in order.
+  // `told` makes the line that the agency is given of it; its digest is in the event. When 機構 is out of reach the
+  // rest are not asked, and closed likewise. Errors: kNotFound while nobody is known as 機構; kUnavailable.
+  using Told = std::function<std::string(std::size_t question, const InquiryOutcome& outcome)>;
+  Result<std::vector<InquiryOutcome>> AskFor(std::vector<v1::InquiryAsked> questions, const Told& told);
   // Records as closed what a crash cut off. Ask does it at its first call.
   Status CloseInterrupted();
   // {"open"}: questions that await their answer at this moment.
@@ -66,9 +71,13 @@ class KikouInquiring {
   Status Settle();
   Result<v1::RefusalReason> CheckOrder(const v1::InquiryAsked& asked, const std::string& order, const v1::OperatorAct& act,
                                        std::string& why);
-  Result<Position> Submit(v1::EventKind kind, const google::protobuf::Message& event);
+  // The position of the first.
+  Result<Position> Submit(const std::vector<DraftEvent>& events);
   Result<kikou::Answer> Question(const KikouPeer& peer, const std::string& question, std::string& bytes) const;
-  Result<InquiryOutcome> AskKikou(v1::InquiryAsked asked, const KikouPeer& peer);
+  Result<std::vector<InquiryOutcome>> AskKikou(std::vector<v1::InquiryAsked> questions, const KikouPeer& peer,
+                                               const Told& told);
+
+  class Running;  // references that are being asked
 
   KikouInquiringOptions options_;
   mutable std::mutex mutex_;

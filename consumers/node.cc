@@ -115,9 +115,9 @@ struct Node::Impl {
     if (Has("projector")) RETURN_IF_ERROR(StartProjector());
     RETURN_IF_ERROR(ReplaceLostIntake());
     if (Has("records")) RETURN_IF_ERROR(StartReading());
+    if (Has("kikou")) RETURN_IF_ERROR(StartKikou());  // before the provider, whose questions it asks
     if (Has("provider")) RETURN_IF_ERROR(StartProviding());
     if (Has("disclosure")) RETURN_IF_ERROR(StartDisclosing());
-    if (Has("kikou")) RETURN_IF_ERROR(StartKikou());
     if (Has("reconciler")) RETURN_IF_ERROR(StartReconciling());
     if (Has("notary")) RETURN_IF_ERROR(StartPublishing());
     if (Has("retention")) RETURN_IF_ERROR(StartRetention());
@@ -191,6 +191,11 @@ struct Node::Impl {
     o.projector = [this] { return projector->get(); };
     o.submit = [this](const std::vector<DraftEvent>& events) { return provider.Submit(events); };
     o.settle = [this] { return provider.Settle(); };
+    o.elsewhere = [this](std::vector<v1::InquiryAsked> questions,
+                         const KikouInquiring::Told& told) -> Result<std::vector<InquiryOutcome>> {
+      if (inquiring == nullptr) return NotFound("this node does not inquire of 機構");
+      return inquiring->AskFor(std::move(questions), told);
+    };
     o.follow = options.listen;
     o.failed = [this](const Status& status) { Finish("provider", status); };
     ASSIGN_OR_RETURN(providing, Providing::Start(std::move(o)));

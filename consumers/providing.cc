@@ -532,6 +532,7 @@ struct Providing::Impl {
     p.set_judged_on(FormatDate(JapanDate(now)));
     for (const std::string& field : header.fields) p.add_fields(field);
     p.set_ends_standing(header.ends);
+    p.set_elsewhere(header.elsewhere);
     p.set_conditions(header.count);
     p.set_chunk_count(1);
 
@@ -547,6 +548,7 @@ struct Providing::Impl {
     request.mode = header.mode;
     request.method = header.method;
     request.fields = header.fields;
+    request.elsewhere = header.elsewhere;
     request.on = JapanDate(now);
     request.conditions = header.count;
     const auto agency = registry.agencies().find(header.agency);
@@ -769,16 +771,20 @@ struct Providing::Impl {
         v1::Provision provision = common;
         provision.set_matching(projector->search().matching().id());
         provision.set_chunk(chunk);
-        EventAnswers answers;
+        std::vector<ConditionAnswer> of_chunk;
         for (std::uint64_t i = 0; i < size; ++i) {
           ASSIGN_OR_RETURN(ConditionAnswer answer, AnswerCondition(basis, reader.Next()));
-          answers.Add(std::move(answer));
+          of_chunk.push_back(std::move(answer));
         }
+        if (common.elsewhere()) RETURN_IF_ERROR(AskElsewhere(basis, common, of_chunk));
+        EventAnswers answers;
+        for (ConditionAnswer& answer : of_chunk) answers.Add(std::move(answer));
         if (file != nullptr) RETURN_IF_ERROR(file->Write(answers.lines()));
         claimed.active.done += size;
         if (known) {
           answers.PutInto(provision);
           if (had[chunk].provision.result_digest() == provision.result_digest()) continue;
+          if (common.elsewhere()) return Conflict("reference: 機構の回答が変わりました。新しい番号で照会してください");
           return Erased("reference: 答えの一部は保存期間を過ぎて消去されています");
         }
         Item item = MakeItem(std::move(provision), std::move(answers), recipient, "");
@@ -803,6 +809,40 @@ struct Providing::Impl {
       out.file_digest = View(of_file);
     }
     return out;
+  }
+
+  // Puts 機構's answers in the place of those that nobody here fits.
+  Status AskElsewhere(const AnswerBasis& basis, const v1::Provision& common, std::vector<ConditionAnswer>& answers) {
+    std::vector<std::size_t> of;
+    std::vector<v1::InquiryAsked> questions;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].result.outcome() != v1::ANSWER_OUTCOME_NONE) continue;
+      of.push_back(i);
+      v1::InquiryAsked& asked = questions.emplace_back();
+      asked.set_reference("p-" + ToHex(View(RandomArray<8>())));
+      asked.set_agency(common.agency());
+      asked.set_basis(common.basis());
+      asked.set_duty(common.duty());
+      *asked.mutable_condition() = answers[i].result.condition();
+      for (const std::string& field : basis.fields) asked.add_fields(field);
+      asked.set_purpose(common.reference());
+    }
+    if (of.empty()) return {};
+    const auto answer_of = [&](std::size_t question, const InquiryOutcome& told) {
+      return AnswerElsewhere(basis, answers[of[question]], questions[question].reference(), told);
+    };
+    const auto told = options.elsewhere ? options.elsewhere(questions,
+                                                            [&](std::size_t question, const InquiryOutcome& outcome) {
+                                                              return answer_of(question, outcome).line;
+                                                            })
+                                        : Result<std::vector<InquiryOutcome>>(NotFound("no role that asks"));
+    if (!told.ok() && told.status().code() != Code::kNotFound) return told.status();
+    std::vector<ConditionAnswer> replaced;
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      replaced.push_back(told.ok() ? answer_of(i, (*told)[i]) : AnswerElsewhere(basis, answers[of[i]], "", {}));
+    }
+    for (std::size_t i = 0; i < of.size(); ++i) answers[of[i]] = std::move(replaced[i]);
+    return {};
   }
 
   // --- following ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 
+#include "consumers/kikou_inquiring.h"
 #include "consumers/provision_request.h"
 #include "events/clock.h"
 #include "events/event.h"
@@ -39,6 +40,8 @@ struct ProvidingOptions {
   // answers the position behind the last that it admitted, if any was left.
   std::function<Result<v1::Receipt>(const std::vector<DraftEvent>&)> submit;
   std::function<Result<std::optional<Position>>()> settle;
+  // Asks 機構, as KikouInquiring::AskFor. Empty: nobody can be asked.
+  std::function<Result<std::vector<InquiryOutcome>>(std::vector<v1::InquiryAsked>, const KikouInquiring::Told&)> elsewhere = {};
   // Follows the agencies' topics, and the ledger for standing requests. False: only Provide is served.
   bool follow = false;
   std::function<void(const Status&)> failed;  // of any thread, when it has stopped for good

@@ -88,6 +88,19 @@ class Answering {
     return End(rest += "}\n");
   }
 
+  ConditionAnswer FoundElsewhere(const v1::HeldCopy& resident) {
+    out_.result.set_outcome(v1::ANSWER_OUTCOME_FOUND);
+    out_.result.set_match_count(1);
+    for (const std::string& field : basis_.fields) out_.result.add_released_fields(field);
+    v1::UpdateNotice shown;
+    shown.set_resident_code(resident.resident_code());
+    *shown.mutable_record() = resident.record();
+    std::string rest = ",\"result\":\"found\",\"elsewhere\":true,\"status\":";
+    rest += resident.removed() ? "\"removed\"" : "\"resident\"";
+    rest += ",\"record\":" + ReleasedRecordJson(shown, basis_.fields);
+    return End(rest += "}\n");
+  }
+
   v1::ProvisionResult& result() { return out_.result; }
 
  private:
@@ -119,6 +132,20 @@ Result<ConditionAnswer> AnswerCondition(const AnswerBasis& basis, const Provisio
   if (found.versions.empty()) return answering.None();
   if (found.versions.size() > 1) return answering.Several(found.versions.size());
   return answering.Found(found.versions.front());
+}
+
+ConditionAnswer AnswerElsewhere(const AnswerBasis& basis, const ConditionAnswer& here, const std::string& inquiry,
+                                const InquiryOutcome& told) {
+  Answering answering(basis, here.result.request_id());
+  *answering.result().mutable_condition() = here.result.condition();
+  answering.result().set_consent(here.result.consent());
+  answering.result().set_inquiry(inquiry);
+  switch (told.outcome) {
+    case v1::ANSWER_OUTCOME_NONE: return answering.None();
+    case v1::ANSWER_OUTCOME_MULTIPLE: return answering.Several(told.match_count);
+    case v1::ANSWER_OUTCOME_FOUND: return answering.FoundElsewhere(told.resident);
+    default: return answering.Refused(v1::REFUSAL_REASON_ELSEWHERE);
+  }
 }
 
 Result<ConditionAnswer> AnswerUpdate(const AnswerBasis& basis, const std::string& id, const SubjectHandle& subject) {

@@ -2,12 +2,14 @@
 // same bytes.
 //
 //   {"id":"1","result":"found","status":"resident","changed_on":"2026-11-20","record":{…released fields}}
+//   {"id":"1","result":"found","elsewhere":true,"status":"resident","record":{…}}: 機構's, who is another prefecture's
 //   {"id":"2","result":"none"}   {"id":"3","result":"multiple","matches":3}   {"id":"4","result":"refused","reason":"suspended"}
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "consumers/kikou_inquiring.h"
 #include "consumers/provision_request.h"
 #include "projections/projector.h"
 #include "projections/provision_policy.h"
@@ -35,6 +37,10 @@ struct ConditionAnswer {
 
 // Errors: kCorrupt and other failures of the store. Thread-safe.
 Result<ConditionAnswer> AnswerCondition(const AnswerBasis& basis, const ProvisionRequestReader::Line& asked);
+// What came of asking 機構 about a condition that nobody here fits: `here` is AnswerCondition's answer. Without `inquiry`
+// nobody was asked. Pure.
+ConditionAnswer AnswerElsewhere(const AnswerBasis& basis, const ConditionAnswer& here, const std::string& inquiry,
+                                const InquiryOutcome& told);
 // What an update of someone followed (standing) tells.
 Result<ConditionAnswer> AnswerUpdate(const AnswerBasis& basis, const std::string& id, const SubjectHandle& subject);
 

@@ -54,6 +54,7 @@ struct HeaderText : RequestHeader {
   void set_mode(v1::ProvisionMode value) { mode = value; }
   void set_method(v1::DeliveryMethod value) { method = value; }
   void set_ends(bool value) { ends = value; }
+  void set_elsewhere(bool value) { elsewhere = value; }
 };
 
 constexpr JsonField kHeaderFields[] = {
@@ -67,6 +68,7 @@ constexpr JsonField kHeaderFields[] = {
     JsonWord<&HeaderText::set_method, &MethodFromName>("method", kOptional),
     JsonTexts<&RequestHeader::fields>("fields", kOptional),
     JsonBool<&HeaderText::set_ends>("ends", kOptional),
+    JsonBool<&HeaderText::set_elsewhere>("elsewhere", kOptional),
     JsonText<&HeaderText::requested_text>("requested_at", kOptional),
 };
 constexpr JsonSchema kHeaderSchema = {kHeaderFields};
@@ -168,6 +170,9 @@ Result<ProvisionRequestReader> ProvisionRequestReader::Open(std::string_view byt
   if (header.mode == v1::PROVISION_MODE_STANDING && header.method != v1::DELIVERY_METHOD_LINE) {
     return Invalid("method: 継続の照会は回線によります");
   }
+  if (header.mode == v1::PROVISION_MODE_STANDING && header.elsewhere) {
+    return Invalid("elsewhere: 継続の照会では、他県の者を機構に照会できません");
+  }
   if (header.mode == v1::PROVISION_MODE_IMMEDIATE && header.count != 1) return Invalid("count: 即時の照会は1件です");
   if (!header.requested_text.empty()) {
     const auto at = ParseTimestamp(header.requested_text);
@@ -241,6 +246,7 @@ std::string WriteRequest(const RequestHeader& header, std::string_view lines) {
   }
   if (!header.fields.empty()) out += ']';
   if (header.ends) out += ",\"ends\":true";
+  if (header.elsewhere) out += ",\"elsewhere\":true";
   if (header.requested_at != 0) text("requested_at", FormatTimestamp(TimeMicros(header.requested_at)));
   return (out += "}\n") += lines;
 }

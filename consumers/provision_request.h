@@ -37,6 +37,7 @@ struct RequestHeader {
   v1::DeliveryMethod method = v1::DELIVERY_METHOD_LINE;
   std::vector<std::string> fields;  // none: all that the rule releases
   bool ends = false;                // of mode standing: the persons of the reference are followed no longer
+  bool elsewhere = false;           // about whom nobody here fits, 機構 is asked
   std::int64_t requested_at = 0;    // microseconds; 0: not said
   std::uint64_t count = 0;
 };

@@ -110,6 +110,7 @@ Status CheckProvisionRule(const v1::ProvisionRule& rule) {
     }
   }
   if (rule.counts_only() && !rule.fields().empty()) return Invalid("fields: none where only counts are given");
+  if (rule.elsewhere() && rule.fields().empty()) return Invalid("elsewhere: where no field is released nobody is asked about");
   if (municipal && (!rule.requires_agreement() || rule.ordinance().empty())) {
     return Invalid("requires_agreement: a municipality's agency needs 条例 and 協定");
   }

@@ -96,8 +96,11 @@ class Deciding {
 
   bool Mode() {
     if (!Has(out_.rule->modes(), request_.mode)) return Refuse(v1::REFUSAL_REASON_MODE, "mode: この根拠では認められていません");
-    if (Has(out_.rule->methods(), request_.method)) return true;
-    return Refuse(v1::REFUSAL_REASON_MODE, "method: この根拠では認められていません");
+    if (!Has(out_.rule->methods(), request_.method)) {
+      return Refuse(v1::REFUSAL_REASON_MODE, "method: この根拠では認められていません");
+    }
+    if (!request_.elsewhere || out_.rule->elsewhere()) return true;
+    return Refuse(v1::REFUSAL_REASON_MODE, "elsewhere: この根拠では、他県の者を機構に照会できません");
   }
 
   bool Fields() {
@@ -139,6 +142,7 @@ ProvisionRequest RequestOf(const v1::Provision& provision, Date on) {
   out.mode = provision.mode();
   out.method = provision.method();
   out.fields.assign(provision.fields().begin(), provision.fields().end());
+  out.elsewhere = provision.elsewhere();
   out.on = on;
   out.conditions = 0;
   return out;

@@ -17,6 +17,7 @@ struct ProvisionRequest {
   v1::ProvisionMode mode = v1::PROVISION_MODE_UNSPECIFIED;
   v1::DeliveryMethod method = v1::DELIVERY_METHOD_UNSPECIFIED;
   std::vector<std::string> fields;          // asked for; none: all that the rule releases
+  bool elsewhere = false;                   // 機構 is to be asked about whom nobody here fits
   Date on;                                  // the day on which it is judged
   std::uint64_t conditions = 1;             // that the request has
   std::uint64_t asked_before = 0;           // conditions of the agency under this basis on that day before it
@@ -36,7 +37,7 @@ struct ProvisionDecision {
 };
 
 // Of a request as a whole. Deny by default: what no rule names is refused. The first reason is told, in the order
-// agency, basis, duty, agreement, mode, fields, quota.
+// agency, basis, duty, agreement, mode (elsewhere too), fields, quota.
 ProvisionDecision Decide(const Registry& registry, const ProvisionRequest& request);
 
 struct ConditionRefusal {

@@ -77,7 +77,8 @@ class ReexecutionTest : public ::testing::Test {
 
   ReexecutionTest() {
     Administer({p().Registration(Provider(), v1::ISSUER_ROLE_PROVIDER),
-                p().Registration(Discloser(), v1::ISSUER_ROLE_DISCLOSURE)});
+                p().Registration(Discloser(), v1::ISSUER_ROLE_DISCLOSURE),
+                p().Registration(Kikou(), v1::ISSUER_ROLE_KIKOU)});
     for (const auto& [agency, recipient] : std::map<std::string, v1::RecipientClass>{
              {"gunma-boe", v1::RECIPIENT_CLASS_PREFECTURAL_AGENCY}, {"gunma-tax", v1::RECIPIENT_CLASS_DEPARTMENT}}) {
       Register(agency, recipient);
@@ -98,6 +99,7 @@ class ReexecutionTest : public ::testing::Test {
   Prefecture& p() { return r_.p; }
   static std::string Provider() { return RoleIssuer(Prefecture::kNumber, "provider"); }
   static std::string Discloser() { return RoleIssuer(Prefecture::kNumber, "disclosure"); }
+  static std::string Kikou() { return RoleIssuer(Prefecture::kNumber, "kikou"); }
   v1::Receipt Submit(const std::string& issuer, const std::vector<DraftEvent>& events) {
     const std::lock_guard lock(submitting_);
     const v1::Receipt receipt = p().Submit(issuer, events);
@@ -136,7 +138,7 @@ class ReexecutionTest : public ::testing::Test {
       rule.set_valid_from("2015-10-05");
       return rule;
     };
-    add(kBasis, "gunma-boe", v1::RECIPIENT_CLASS_PREFECTURAL_AGENCY, {"name", "birth", "address"});
+    add(kBasis, "gunma-boe", v1::RECIPIENT_CLASS_PREFECTURAL_AGENCY, {"name", "birth", "address"}).set_elsewhere(true);
     add("30-15-2/late", "gunma-boe", v1::RECIPIENT_CLASS_PREFECTURAL_AGENCY, {"name"}).set_valid_from("2030-04-01");
     add("30-15-2/few", "gunma-boe", v1::RECIPIENT_CLASS_PREFECTURAL_AGENCY, {"name", "birth", "address"}).set_quota_per_day(20);
     add("30-15-1/5-tax", "gunma-tax", v1::RECIPIENT_CLASS_DEPARTMENT, {"name", "address", "individual_number"})
@@ -194,9 +196,40 @@ class ReexecutionTest : public ::testing::Test {
     o.projector = [this] { return projector_; };
     o.submit = [this](const std::vector<DraftEvent>& events) -> Result<v1::Receipt> { return SubmitTampered(events); };
     o.settle = [] { return Result<std::optional<Position>>(std::optional<Position>()); };
+    o.elsewhere = [this](const std::vector<v1::InquiryAsked>& questions, const KikouInquiring::Told& told) {
+      return AskKikou(questions, told);
+    };
     o.follow = follow;
     o.failed = [](const Status& status) { ADD_FAILURE() << status.ToString(); };
     providing_ = Providing::Start(std::move(o)).value();
+  }
+
+  // 機構 as it would be asked: it finds the first, none by the second, two by the third, and refuses the fourth of each four.
+  Result<std::vector<InquiryOutcome>> AskKikou(const std::vector<v1::InquiryAsked>& questions, const KikouInquiring::Told& told) {
+    std::vector<InquiryOutcome> out(questions.size());
+    for (const auto kind : {v1::EVENT_KIND_INQUIRY_ASKED, v1::EVENT_KIND_INQUIRY_ANSWERED}) {
+      std::vector<DraftEvent> events;
+      for (std::size_t i = 0; i < questions.size(); ++i) {
+        InquiryOutcome& outcome = out[i];
+        v1::InquiryAnswered answered;
+        answered.set_reference(questions[i].reference());
+        outcome.outcome = static_cast<v1::AnswerOutcome>(v1::ANSWER_OUTCOME_FOUND + i % 4);
+        outcome.match_count = i % 4 == 0 ? 1 : i % 4 == 2 ? 2 : 0;
+        if (i % 4 == 0) {
+          outcome.resident.mutable_record()->set_name("他県 太郎");
+          *answered.mutable_released_fields() = questions[i].fields();
+        }
+        answered.set_outcome(outcome.outcome);
+        answered.set_match_count(outcome.match_count);
+        answered.set_told_digest(std::string(View(Sha256Of({told(i, outcome)}))));
+        DraftEvent& event = events.emplace_back();
+        event.kind = kind;
+        event.retention = v1::RETENTION_CLASS_OPERATION;
+        event.payload = kind == v1::EVENT_KIND_INQUIRY_ASKED ? questions[i].SerializeAsString() : answered.SerializeAsString();
+      }
+      Submit(Kikou(), events);
+    }
+    return out;
   }
 
   // --- what is asked
@@ -534,6 +567,44 @@ TEST_F(ReexecutionTest, OfAnHonestLedgerNothingIsFound) {
   ExpectExactlyThePlanted(result);
   EXPECT_EQ(result.answers, 200u + 40 + 8 + 16 + 15 + 1 + 2 + 1 + 70);
   EXPECT_GT(result.deliveries, 20u);
+}
+
+TEST_F(ReexecutionTest, WhatKikouToldRestsOnAnInquiryOfTheSameRequest) {
+  const auto ask = [&](bool elsewhere, std::size_t resident = 500'000) {
+    std::string lines;
+    for (int i = 0; i < 8; ++i) {
+      v1::SearchCondition condition;
+      condition.set_individual_number(NumberOf(static_cast<int>(resident) + i));
+      lines += Line(i + 1, condition);
+    }
+    RequestHeader header = Header(v1::PROVISION_MODE_BATCH, 8);
+    header.elsewhere = elsewhere;
+    return Provide(Asked(header, lines));
+  };
+  EXPECT_EQ(ask(false).none, 8u);
+  const ProvisionOutcome told = ask(true);
+  EXPECT_EQ((std::vector{told.found, told.none, told.multiple, told.refused}), (std::vector<std::uint64_t>{2, 2, 2, 2}));
+  EXPECT_EQ(ask(true, 7).found, 8u) << "who is here is not asked about";
+
+  const auto plant = [&](v1::AnswerOutcome outcome, const std::function<void(v1::ProvisionResult&)>& change) {
+    plants_.push_back({Kind::kElsewhere, InAnswer(outcome, [=](auto& result, auto&) { change(result); })});
+    ask(true);
+    EXPECT_TRUE(plants_.empty());
+  };
+  std::string earlier;
+  plant(v1::ANSWER_OUTCOME_FOUND, [&](auto& result) {
+    earlier = result.inquiry();
+    result.set_result_digest(std::string(32, 'x'));
+  });
+  plant(v1::ANSWER_OUTCOME_FOUND, [&](auto& result) { result.set_inquiry(earlier); });
+  plant(v1::ANSWER_OUTCOME_FOUND, [](auto& result) { result.set_inquiry("made-up"); });
+  plant(v1::ANSWER_OUTCOME_NONE, [](auto& result) { result.clear_inquiry(); });
+  plant(v1::ANSWER_OUTCOME_FOUND, [](auto& result) { result.mutable_released_fields()->RemoveLast(); });
+  plant(v1::ANSWER_OUTCOME_NONE, [](auto& result) {
+    result.set_outcome(v1::ANSWER_OUTCOME_MULTIPLE);
+    result.set_match_count(2);
+  });
+  ExpectExactlyThePlanted(Run(Options()));
 }
 
 TEST_F(ReexecutionTest, ExactlyWhatWasPlantedIsFound) {

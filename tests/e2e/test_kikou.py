@@ -10,6 +10,7 @@ import threading
 import time
 import unittest
 
+from daicho_agency import Agency
 from daicho_kikou import Kikou
 from daicho_node import (Broker, Failed, Node, Notices, daicho, individual_number, notice, notice_file, resident_code,
                          temporary_directory, wait_until)
@@ -161,7 +162,7 @@ class Inquiring(WithKikou):
         header = {"format": "daicho-copy/1", "holder": "kikou", "as_of": "2026-11-20T00:00:00+09:00", "count": len(others)}
         file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [header, *others]))
         self.node = self.enterContext(Node.found(self.directory, self.log(), ["102016"]))
-        self.kikou = self.enterContext(Kikou(self.node, "--others", file, "--basis", "30-9"))
+        self.kikou = self.enterContext(Kikou(self.node, "--others", file, "--basis", "30-9", "--basis", "30-15-2/6-3"))
         self.kikou.connect()
 
     def size(self):
@@ -198,6 +199,40 @@ class Inquiring(WithKikou):
         self.kikou.ask(resident_code=resident_code(901), reference="R-1", status=2)
         self.assertEqual(self.size(), size + 4)
         self.assertEqual(self.kinds()["EVENT_KIND_INQUIRY_ANSWERED"], 6)
+
+    def test_an_agency_is_told_of_residents_of_other_prefectures(self):
+        file = self.directory / "102016-1.ndjson"
+        file.write_bytes(notice_file("102016", 1, [notice(1, "102016")]))
+        self.node.gateways["102016"].send(file)
+        self.node.catch_up()
+        boe = Agency(self.node, "gunma-boe", "prefectural-agency")
+        basis, duty = "30-15-2/6-3", "6-3-1"
+        there, here = {"individual_number": individual_number(901)}, {"individual_number": individual_number(1)}
+        said, (header, line) = boe.ask(basis, duty, there)
+        self.assertEqual(line["result"], "none", "nobody is asked unless the request says so")
+        size = self.size()
+        said, (header, line) = boe.ask(basis, duty, there, elsewhere=True, fields=["name", "birth"])
+        self.assertEqual(line, {"id": "1", "result": "found", "elsewhere": True, "status": "resident",
+                                "record": {"name": "他県 太郎", "birth": "1970-01-01"}})
+        self.assertEqual(said["positions"], [size + 2, size + 2], "asked and answered before")
+        said, (header, line) = boe.ask(basis, duty, here, elsewhere=True)
+        self.assertNotIn("elsewhere", line)
+        lines = [{"id": "1", **here}, {"id": "2", **there}, {"id": "3", "name": "同姓 花子", "sex": "male"},
+                 {"id": "4", "name": "誰でもない", "sex": "male"}]
+        request = boe.write(basis, duty, lines, elsewhere=True)
+        boe.provide(request, "--out", request.with_suffix(".answer"))
+        header, *answers = boe.open(request.with_suffix(".answer"))
+        self.assertEqual([answer["result"] for answer in answers], ["found", "found", "multiple", "none"])
+        self.assertEqual(answers[1]["record"]["individual_number"], individual_number(901))
+        # Not where the rule does not say so, and no answer is none.
+        said, answer = boe.ask("30-15-2/o-1", "o-boe-1", {"name": "他県 太郎", "birth": "1970-01-01", "sex": "male"}, elsewhere=True,
+                               status=1)
+        self.assertEqual(said["refusal"], "mode")
+        self.kikou.stop()
+        said, (header, line) = boe.ask(basis, duty, there, elsewhere=True)
+        self.assertEqual((line["result"], line["reason"]), ("refused", "elsewhere"))
+        judged = json.loads(daicho("audit", "reexecute", "--json", "--home", self.node.home).out)
+        self.assertEqual((judged["verdict"], judged["unjudged"]), ("good", 0), judged)
 
     def test_without_an_answer_the_question_is_closed(self):
         self.kikou.stop()
