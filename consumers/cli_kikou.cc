@@ -18,6 +18,7 @@
 #include "consumers/operator_act.h"
 #include "events/dates.h"
 #include "ledger/files.h"
+#include "projections/copy_fingerprint.h"
 
 namespace daicho {
 namespace {
@@ -33,7 +34,7 @@ struct Arguments {
   std::string resident_code, individual_number, name, kana, birth, sex, address, municipality;
   std::vector<std::string> fields;
   // Of the stand-in.
-  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out, copy_key;
+  std::string dir, listen = "127.0.0.1:0", certificate, key, others, kind, out, copy_key, sketch;
   std::vector<std::string> prefecture_keys, bases;
   std::uint64_t count = 1, seed = 1;
 };
@@ -246,6 +247,12 @@ int CopyStandIn(const Arguments& a) {
     if (status.ok()) status = file->Commit();
     if (!status.ok()) return Fail(status);
   }
+  if (!a.sketch.empty()) {
+    const auto copy = holding.TakeCopy();
+    if (!copy.ok()) return Fail(copy.status());
+    const Status status = WriteFileDurably(a.sketch, WriteSketchFile(copy->fingerprint(), copy->position()));
+    if (!status.ok()) return Fail(status);
+  }
   const auto messages = holding.messages();
   if (!messages.ok()) return Fail(messages.status());
   const ordered_json told = {{"residents", counts.residents},
@@ -312,6 +319,7 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
   CLI::App* copy = cli.Command(kikou, "copy", "模擬の機構が持つ写しを書き出す（止めてから）", [a] { return CopyStandIn(*a); });
   copy->add_option("--dir", a->dir, "模擬の機構のディレクトリ")->required();
   copy->add_option("--out", a->out, "写しのファイル (daicho-copy/1)");
+  copy->add_option("--sketch", a->sketch, "写しの要約のファイル（整合性確認の鍵による）");
 
   CLI::App* drift = cli.Command(kikou, "drift", "模擬の機構の記録をずらす。誰がどうずれたかを1行ずつ出す", [a] { return DriftStandIn(*a); });
   drift->add_option("--dir", a->dir, "模擬の機構のディレクトリ")->required();

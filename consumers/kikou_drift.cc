@@ -145,7 +145,7 @@ Status ReleaseHeld(Change& change) {
   for (const kikou::Notice& each : held) {
     v1::UpdateNotice notice;
     if (!notice.ParseFromString(each.notice())) return Corrupt("a held notice cannot be decoded");
-    RETURN_IF_ERROR(change.Apply(notice, each.notice()));
+    RETURN_IF_ERROR(change.Apply(each, notice));
     change.Tell(Line("release", notice.resident_code(), {{"position", each.position()}}));
   }
   return {};

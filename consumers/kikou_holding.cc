@@ -11,8 +11,8 @@ namespace daicho {
 namespace {
 
 const std::vector<std::string> kFamilies = {"rows", "others", "history", "former", "numbers",
-                                            "names", "acks", "held", "drift", "meta", "copies"};
-enum : Family { kRows, kOthers, kHistory, kFormer, kNumbers, kNames, kAcks, kHeld, kDriftLog, kMeta, kCopies };
+                                            "names", "acks", "held", "drift", "meta", "copies", "notified"};
+enum : Family { kRows, kOthers, kHistory, kFormer, kNumbers, kNames, kAcks, kHeld, kDriftLog, kMeta, kCopies, kNotified };
 
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kLedgerBytes = 16;
@@ -266,6 +266,15 @@ struct KikouHolding::Impl {
     return {};
   }
 
+  // Whether a notice from behind that entry named the code.
+  Result<bool> NotifiedBehind(Position position, const std::string& code) const {
+    const auto stored = store->Get(kNotified, code);
+    if (stored.status().code() == Code::kNotFound) return false;
+    RETURN_IF_ERROR(stored.status());
+    if (stored->size() != 8) return Corrupt("the place of a notice has the wrong size");
+    return Position(ReadU64(*stored)) > position;
+  }
+
   // Of this prefecture's residents or another's.
   Result<v1::HeldCopy> Find(const std::string& code) const {
     auto stored = store->Get(kRows, code);
@@ -394,7 +403,7 @@ Result<KikouHolding::Taken> KikouHolding::Take(
       change->Tell("{\"kind\":\"delay\",\"resident_code\":\"" + notice.resident_code() + "\",\"position\":" +
                    std::to_string(each.position()) + "}");
     } else {
-      RETURN_IF_ERROR(change->Apply(notice, each.notice()));
+      RETURN_IF_ERROR(change->Apply(each, notice));
     }
   }
   if (pending.lost != pending_before.lost || pending.delayed != pending_before.delayed) change->SetPending(pending);
@@ -420,10 +429,15 @@ Result<kikou::Corrected> KikouHolding::Correct(const kikou::Corrections& correct
       AddRefusal(each.position(), *why, *out.add_refused());
       continue;
     }
-    RETURN_IF_ERROR(change->Correct(notice, each.notice()));
+    // What came since is newer than the comparison: it stands.
+    ASSIGN_OR_RETURN(const bool later, impl_->NotifiedBehind(Position(corrections.position()), notice.resident_code()));
+    if (!later) RETURN_IF_ERROR(change->Correct(notice, each.notice()));
     out.set_taken(out.taken() + 1);
   }
-  for (const std::string& code : corrections.absent()) RETURN_IF_ERROR(change->Remove(code));
+  for (const std::string& code : corrections.absent()) {
+    ASSIGN_OR_RETURN(const bool later, impl_->NotifiedBehind(Position(corrections.position()), code));
+    if (!later) RETURN_IF_ERROR(change->Remove(code));
+  }
   out.set_taken(out.taken() + static_cast<std::uint64_t>(corrections.absent_size()));
   RETURN_IF_ERROR(change->Write());
   return out;
@@ -569,9 +583,12 @@ Status KikouHolding::Change::Correct(const v1::UpdateNotice& notice, const std::
   return Put(HeldRow(notice));
 }
 
-Status KikouHolding::Change::Apply(const v1::UpdateNotice& notice, const std::string& bytes) {
+Status KikouHolding::Change::Apply(const kikou::Notice& notified, const v1::UpdateNotice& notice) {
   const std::string& code = notice.resident_code();
-  RETURN_IF_ERROR(Keep(notice, bytes));
+  RETURN_IF_ERROR(Keep(notice, notified.notice()));
+  for (const std::string* named : {&code, &notice.former_resident_code()}) {
+    if (!named->empty()) batch_.Put(kNotified, *named, Number(notified.position()));
+  }
   // A late notice may still name the person by a former code.
   const std::string newest = Newest(code);
   const auto standing = Find(newest);

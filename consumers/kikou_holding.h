@@ -10,6 +10,7 @@
 //   names     'n' or 'k' ‖ folded ‖ 0 ‖ 住民票コード     nothing; n: a name, k: a reading (projections/matching.h)
 //   acks      first_position(8)                       the signed Acknowledgement, exact bytes
 //   held      position(8)                             Notice: a drift delays it
+//   notified  住民票コード(11)                          position(8) of the last notice that named it
 //   drift     number(8)                               a JSON line: what went wrong
 //   copies    住民票コード(8, a number)                 mac(32) of the row, while there is a key (projections/copy_item.h)
 //   meta      "ledger", "next", "rows", "removed", "others", "pending", "copy_key" (whose the macs are)
@@ -123,8 +124,8 @@ class KikouHolding::Change {
   Result<v1::HeldCopy> Find(const std::string& resident_code);
   Status Put(v1::HeldCopy row);
   Status Remove(const std::string& resident_code);
-  // What an admitted notice does. `bytes`: the notice's own.
-  Status Apply(const v1::UpdateNotice& notice, const std::string& bytes);
+  // What an admitted notice does. `notice`: what `notified` says.
+  Status Apply(const kikou::Notice& notified, const v1::UpdateNotice& notice);
   // Its row stands now, whatever stood there.
   Status Correct(const v1::UpdateNotice& notice, const std::string& bytes);
   // Every 住民票コード that has a row in the store, ascending.

@@ -478,7 +478,7 @@ struct Reconciling::Turn {
     return line.Close();
   }
 
-  Status OfSketch(const std::string& bytes) {
+  Status OfSketch(const std::string& bytes, const std::optional<KikouPeer>& peer) {
     comparison.run.set_method(v1::CONSISTENCY_METHOD_SKETCH);
     comparison.run.set_copy_digest(std::string(View(Sha256Of({bytes}))));
     comparison.run.set_exchanged_bytes(bytes.size());
@@ -486,11 +486,11 @@ struct Reconciling::Turn {
     RETURN_IF_ERROR(Take(cut));
     ASSIGN_OR_RETURN(const SketchComparison found,
                      CompareSketchFile(comparison.here->fingerprint(), comparison.here->position(), bytes));
-    if (!found.complete) {
-      return Invalid("file: 差異が多すぎて要約だけでは特定できません（" + std::to_string(found.buckets.size()) +
-                     " 区間）。整合性確認用本人確認情報の写しか、回線で照合してください");
-    }
-    return AskForRows(found.difference, nullptr);
+    if (found.complete) return AskForRows(found.difference, nullptr);
+    // It names no more than some 17,000 records; who has the copy is asked for the rest.
+    if (comparison.of_kikou() && peer) return OverTheLine(*peer);
+    return Invalid("file: 差異が多すぎて要約だけでは特定できません（" + std::to_string(found.buckets.size()) +
+                   " 区間）。写しのファイルで照合してください");
   }
 
   Status OfCopyFile(CopyFile& file) {
@@ -629,7 +629,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   } else if (is_sketch) {
     ASSIGN_OR_RETURN(const std::string bytes, ReadFile(order.file));
     if (run.holder().empty()) run.set_holder("replica");
-    RETURN_IF_ERROR(turn.OfSketch(bytes));
+    RETURN_IF_ERROR(turn.OfSketch(bytes, peer));
   } else {
     ASSIGN_OR_RETURN(CopyFile file, CopyFile::Read(order.file, {.directory = options_.dir}));
     if (!file.errors().empty()) return ReconcileOutcome{.position = {}, .run = {}, .correction_failure = {}, .errors = file.errors()};
@@ -642,6 +642,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   comparison.here.reset();
   run.set_ended_at(now.value());
   comparison.pending.mutable_corrections()->set_run(run.run());
+  comparison.pending.mutable_corrections()->set_position(run.evaluated_at());
   *comparison.pending.mutable_run() = run;
   RETURN_IF_ERROR(WriteFileDurably(options_.dir + "/run", comparison.pending.SerializeAsString()));
   ASSIGN_OR_RETURN(ReconcileOutcome outcome, Finish(comparison.pending, peer));
@@ -761,6 +762,7 @@ void Reconciling::Correct(const kikou::Corrections& corrections, const std::opti
   kikou::Corrections part;
   const auto send = [&]() -> Status {
     part.set_run(corrections.run());
+    part.set_position(corrections.position());
     ASSIGN_OR_RETURN(const kikou::Corrected corrected, line.Correct(part));
     outcome.corrected += corrected.taken();
     if (corrected.refused_size() > 0) outcome.correction_failure = corrected.refused(0).message();

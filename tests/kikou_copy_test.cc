@@ -176,6 +176,7 @@ class KikouCopyTest : public ::testing::Test {
   // What puts 機構's copy right.
   kikou::Corrections CorrectionsOf(const CopyDifference& difference) const {
     kikou::Corrections out;
+    out.set_position(next_ - 1);
     out.set_run(std::string(16, 'r'));
     for (const CopyName& name : difference.here) {
       const Here::Standing& standing = here_.rows().at(name.code);
@@ -377,6 +378,7 @@ TEST_F(KikouCopyTest, ACorrectionStandsWhateverStoodThere) {
   Tell({Birth(hanako, kMaebashi), Birth(taro, kMaebashi), AddressChange(hanako, 5, kMaebashi)});
   const auto correct = [&](const std::vector<v1::UpdateNotice>& notices, const std::vector<std::string>& absent) {
     kikou::Corrections corrections;
+    corrections.set_position(next_ - 1);
     corrections.set_run(std::string(16, 'r'));
     for (const v1::UpdateNotice& notice : notices) *corrections.add_notices() = Sent(next_, notice);
     for (const std::string& code : absent) corrections.add_absent(code);
@@ -427,6 +429,22 @@ TEST_F(KikouCopyTest, ACorrectionStandsWhateverStoodThere) {
   corrections.add_absent("1234");
   EXPECT_EQ(refused(corrections), "absent: a 住民票コード has 11 digits");
   EXPECT_EQ(number(taro.code), 2);
+}
+
+TEST_F(KikouCopyTest, ACorrectionTakesNothingBackThatWasNotifiedSinceItsComparison) {
+  Person hanako(1), taro(2), jiro(3);
+  Tell({Birth(hanako, kMaebashi), Birth(taro, kMaebashi)});
+  kikou::Corrections corrections;
+  corrections.set_run(std::string(16, 'r'));
+  corrections.set_position(next_ - 1);
+  *corrections.add_notices() = Sent(0, Birth(hanako, kMaebashi));
+  *corrections.add_notices() = Sent(1, Birth(taro, kMaebashi));
+  corrections.add_absent(jiro.code);
+  const std::string former = taro.code;
+  Tell({AddressChange(hanako, 2, kMaebashi), CodeChange(taro, 77, 2, kMaebashi), Birth(jiro, kMaebashi)});
+  EXPECT_EQ(copy_->Correct(corrections)->taken(), 3u);
+  ExpectSame({}, Differing());
+  EXPECT_EQ(kikou_->holding().Find(former).status().code(), Code::kNotFound);
 }
 
 TEST_F(KikouCopyTest, AQuestionThatIsNoneIsRefusedWithItsRule) {

@@ -81,6 +81,12 @@ class Kikou:
             raise Failed(f"{header['count']} rows said, {len(rows)} there")
         return said, {row["resident_code"]: row for row in rows}
 
+    def sketch(self):
+        """A sketch file of it, once it is stopped."""
+        out = self.directory / "copy.sketch"
+        daicho("kikou", "copy", "--dir", self.directory, "--sketch", out)
+        return out
+
     def ask(self, *arguments, operator="op1", duty="5-1", basis="30-9", fields="name,birth", status=0, **options):
         more = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
         done = daicho("kikou", "inquire", "--json", "--home", self.node.home, "--operator", operator, "--duty", duty,

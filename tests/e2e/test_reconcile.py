@@ -103,6 +103,14 @@ class OfKikou(Reconciling):
         self.assertEqual(self.cases("--open"), [])
         self.assertEqual({case["resolution"] for case in self.cases()}, {"holder_corrected"})
 
+        wrong = self.drift("alter", 5, 9)
+        self.kikou.stop()
+        sketch = self.kikou.sketch()
+        self.kikou.start()
+        by_sketch, of_sketch = self.reconcile("--with", sketch, "--holder", "kikou")
+        self.assertEqual((by_sketch.keys(), of_sketch["method"]), (wrong.keys(), "sketch"))
+        self.assert_equal()
+
         wrong = self.drift("alter", 4, 11) | self.drift("drop", 4, 12)
         found, summary = self.reconcile("--with", self.kikou.url)
         self.assertEqual(found.keys(), wrong.keys())
@@ -112,7 +120,7 @@ class OfKikou(Reconciling):
             self.assertIn("made_by", line["ledger"])
         self.assertEqual(self.assert_equal()["resolved"], 8)
         runs = daicho("consistency", "runs", "--json", "--home", self.node.home).lines()
-        self.assertEqual(len(runs), 5)
+        self.assertEqual(len(runs), 7)
 
     def test_a_sketch_of_a_replica(self):
         self.with_kikou()
