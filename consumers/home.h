@@ -75,8 +75,8 @@ Result<CertifiedKey> SealOf(const Home& home, TimeMicros now);
 Result<LedgerKeys> HeldLedgerKeys(const Home& home);
 
 // A private key of the home, by its file's name: the ledger's own are receipts (the sequencer's) and intake, those of
-// the roles that issue events registrar, records, provider, disclosure, retention, kikou and reconciler. A home from before
-// there were the last two is given them when it is opened.
+// the roles that issue events registrar, records, provider, disclosure, retention, kikou and reconciler. A home from
+// before there were the last two is given them when it is opened.
 enum class HomeKey { kReceipts, kIntake, kRegistrar, kRecords, kProvider, kDisclosure, kRetention, kKikou, kReconciler };
 inline constexpr std::array kRoleKeys = {HomeKey::kRegistrar,  HomeKey::kRecords,   HomeKey::kProvider,  HomeKey::kDisclosure,
                                          HomeKey::kRetention, HomeKey::kKikou, HomeKey::kReconciler};

@@ -172,7 +172,8 @@ class Query {
     if (address_ && !Matches(*address_, record.address().municipality(), matching_.FoldAddress(record.address().text()))) {
       return false;
     }
-    return FitsName(name_, {record.name(), record.former_name().name(), record.alias().name(), record.latin_name()}, false) &&
+    return FitsName(name_, {record.name(), record.former_name().name(), record.alias().name(), record.latin_name()},
+                    false) &&
            FitsName(kana_, {record.kana(), record.former_name().kana(), record.alias().kana()}, true);
   }
 
@@ -181,7 +182,8 @@ class Query {
 
   bool FitsName(const std::optional<NameQuery>& query, std::initializer_list<std::string_view> texts, bool kana) const {
     if (!query) return true;
-    const auto how = condition_.name_match() == v1::NAME_MATCH_UNSPECIFIED ? v1::NAME_MATCH_PREFIX : condition_.name_match();
+    const auto asked = condition_.name_match();
+    const auto how = asked == v1::NAME_MATCH_UNSPECIFIED ? v1::NAME_MATCH_PREFIX : asked;
     return std::ranges::any_of(texts, [&](std::string_view text) {
       return !text.empty() && Matches(*query, how, kana ? matching_.FoldKana(text) : matching_.FoldName(text));
     });

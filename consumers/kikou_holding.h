@@ -72,8 +72,8 @@ class KikouHolding {
   // number, a name or a reading. Errors: kInvalid in Japanese with the field and its rule.
   Result<std::vector<v1::HeldCopy>> Match(const v1::SearchCondition& condition, std::size_t max) const;
 
-  // Takes these in place of all residents of other prefectures that it held. `from` names where they come from: the same
-  // again changes nothing.
+  // Takes these in place of all residents of other prefectures that it held. `from` names where they come from: the
+  // same again changes nothing.
   Status ReplaceOthers(const std::string& from, const std::function<Result<std::vector<v1::HeldCopy>>()>& make);
 
   // What is to stand after a comparison, once or again. Durable when it returns. Errors: kInvalid with

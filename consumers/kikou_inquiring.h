@@ -1,10 +1,11 @@
 // Inquiring of 機構 (機構照会): an operator's question, or one that an agency's request leads to. The question is an event
-// before it leaves, and so is what came of it before anything of the answer is shown; the answer itself is kept nowhere.
+// before it leaves, and so is what came of it before anything of the answer is shown; the answer itself is kept
+// nowhere.
 //
 //   order ─► check ─► ledger (InquiryAsked) ─► 機構 ─► ledger (InquiryAnswered) ─► shown
 //
-// A question that no answer came to is closed by an event too, with outcome UNSPECIFIED and why: at once when 機構 is out of
-// reach, at the next start when a crash cut it off. It is asked again under another number.
+// A question that no answer came to is closed by an event too, with outcome UNSPECIFIED and why: at once when 機構 is
+// out of reach, at the next start when a crash cut it off. It is asked again under another number.
 #pragma once
 
 #include <chrono>
@@ -52,10 +53,10 @@ class KikouInquiring {
  public:
   explicit KikouInquiring(KikouInquiringOptions options) : options_(std::move(options)) {}
 
-  // `order`: an InquiryAsked with reference, basis, duty, condition, fields and purpose, as the operator signed it. Errors:
-  // kInvalid with field and rule, kConflict for a reference that was used (neither recorded); kDenied for an operator who
-  // may not (recorded); kUnavailable when it could not be recorded: nothing is shown then. Without an answer from
-  // 機構 it is an outcome.
+  // `order`: an InquiryAsked with reference, basis, duty, condition, fields and purpose, as the operator signed it.
+  // Errors: kInvalid with field and rule, kConflict for a reference that was used (neither recorded); kDenied for an
+  // operator who may not (recorded); kUnavailable when it could not be recorded: nothing is shown then. Without an
+  // answer from 機構 it is an outcome.
   Result<InquiryOutcome> Ask(const std::string& order, const v1::OperatorAct& act);
   // Questions that an agency's request leads to, each as Ask's but without an operator: what came of each, in order.
   // `told` makes the line that the agency is given of it; its digest is in the event. When 機構 is out of reach the

@@ -145,7 +145,8 @@ struct KikouNotifying::Impl {
     out.notices.set_first_position(first.value());
     std::size_t bytes = 0;
     while (out.next < end) {
-      const bool full = static_cast<std::size_t>(out.notices.notices_size()) >= options.notices_max || bytes >= options.bytes_max;
+      const auto notices = static_cast<std::size_t>(out.notices.notices_size());
+      const bool full = notices >= options.notices_max || bytes >= options.bytes_max;
       if (full && !whole) break;
       RETURN_IF_ERROR(ReadEntry(out.next));
       const v1::Effect effect = prepared.leaf.effect();
@@ -356,7 +357,8 @@ std::string KikouNotifying::StatusJson() const {
   const Position visible = projector->position();
   std::optional<KikouRegister::Notified> last;
   if (visible > Position(0)) {
-    if (auto found = KikouRegister(projector->store()).Last(Position(visible.value() - 1)); found.ok()) last = *std::move(found);
+    auto found = KikouRegister(projector->store()).Last(Position(visible.value() - 1));
+    if (found.ok()) last = *std::move(found);
   }
   const std::lock_guard lock(impl_->mutex);
   const std::uint64_t position = std::max(impl_->with_kikou.value(), last ? last->event.last_position() + 1 : 0);

@@ -3,10 +3,10 @@
 //   ledger ─► updates behind the last that 機構 has ─► message ─► 機構 ─► acknowledgement ─► ledger (KikouNotified)
 //                                                    signed            signed, kept
 //
-// How far it is stands in the ledger alone: a KikouNotified begins behind the one before. What a crash leaves between 機構
-// and the ledger is sent again and acknowledged as it was then, so that each update is with 機構 once and in the ledger as
-// notified once. A message holds what has come while the one before was on its way: no event per update under load, and
-// none where there is no update.
+// How far it is stands in the ledger alone: a KikouNotified begins behind the one before. What a crash leaves between
+// 機構 and the ledger is sent again and acknowledged as it was then, so that each update is with 機構 once and in the
+// ledger as notified once. A message holds what has come while the one before was on its way: no event per update
+// under load, and none where there is no update.
 //
 // 機構 out of reach keeps nobody waiting but this role, which tries again, less and less often. Any thread.
 #pragma once
@@ -40,8 +40,8 @@ struct KikouNotifyingOptions {
   std::function<SigningKey()> key;  // of the role
   // Once the record file has caught up, before anything is submitted: makes sure that the role is registered.
   std::function<Status()> prepare;
-  // Under the role's key. An error leaves it open whether the event is in the ledger; `settle` finds out, and answers the
-  // position behind the last that it admitted, if any was left.
+  // Under the role's key. An error leaves it open whether the event is in the ledger; `settle` finds out, and answers
+  // the position behind the last that it admitted, if any was left.
   std::function<Result<v1::Receipt>(const std::vector<DraftEvent>&)> submit;
   std::function<Result<std::optional<Position>>()> settle;
   bool follow = false;  // notify all the time; else only when Notify is called
@@ -62,8 +62,9 @@ class KikouNotifying {
   // when it is out of reach or refuses.
   Status Notify();
 
-  // {"configured","url","position","lag","notified_at","refused","error"}: everything below `position` is with 機構; `lag`,
-  // entries behind it; of the last event the time and how many notices 機構 refused; of the last try what went wrong.
+  // {"configured","url","position","lag","notified_at","refused","error"}: everything below `position` is with 機構;
+  // `lag`, entries behind it; of the last event the time and how many notices 機構 refused; of the last try what went
+  // wrong.
   std::string StatusJson() const;
 
  private:

@@ -131,7 +131,8 @@ struct KikouStandIn::Impl {
     if (!condition.subject().empty()) return "condition.subject: この鍵では照会できません";
     if (!condition.resident_code().empty() || !condition.individual_number().empty()) return "";
     const bool named = !condition.name().empty() || !condition.kana().empty();
-    const bool further = !condition.birth().empty() || !condition.address().empty() || condition.sex() != v1::SEX_UNSPECIFIED;
+    const bool further =
+        !condition.birth().empty() || !condition.address().empty() || condition.sex() != v1::SEX_UNSPECIFIED;
     return named && further ? "" : "condition: 番号か、氏名とほかの項目の組合せが要ります";
   }
 

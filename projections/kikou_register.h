@@ -1,6 +1,6 @@
 // What was said to 機構: how far the updates have been notified to it, and what it was asked. Made of the ledger's
-// KIKOU_NOTIFIED and INQUIRY_… entries, in the record file's store, by the projector. An entry whose key is erased leaves
-// nothing.
+// KIKOU_NOTIFIED and INQUIRY_… entries, in the record file's store, by the projector. An entry whose key is erased
+// leaves nothing.
 //
 //   family   key (big-endian)                                 value
 //   kikou    'n' ‖ position(8)                                KikouNotified

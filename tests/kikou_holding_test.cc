@@ -1,5 +1,5 @@
-// What the stand-in for 機構 makes of notices, by rule, and that what it lets go wrong is what it tells. Method: notices by
-// hand, in messages of one or more; every row is read back.
+// What the stand-in for 機構 makes of notices, by rule, and that what it lets go wrong is what it tells. Method: notices
+// by hand, in messages of one or more; every row is read back.
 #include "consumers/kikou_holding.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-// Each update is with 機構 once and in the ledger as notified once, whatever breaks on the way. Method: a real prefecture, a
-// record file that follows it, and the stand-in for 機構 on loopback; every step between the two can be made to fail, before
-// or behind its effect. A crash is a KikouNotifying that is thrown away.
+// Each update is with 機構 once and in the ledger as notified once, whatever breaks on the way. Method: a real
+// prefecture, a record file that follows it, and the stand-in for 機構 on loopback; every step between the two can be
+// made to fail, before or behind its effect. A crash is a KikouNotifying that is thrown away.
 #include "consumers/kikou_notifying.h"
 
 #include <gtest/gtest.h>

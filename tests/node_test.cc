@@ -6,6 +6,7 @@
 
 #include "consumers/audit.h"
 #include "consumers/backup.h"
+#include "consumers/kikou_line.h"
 #include "ledger/files.h"
 #include "tests/prefecture.h"
 
@@ -109,6 +110,42 @@ class NodeTest : public ::testing::Test {
   std::unique_ptr<Node> node_;
   Person hanako_{1};
 };
+
+// --- a home from before the role kikou ---
+
+TEST_F(NodeTest, ALedgerFromBeforeTheRoleHasItRegisteredAtItsFirstUse) {
+  Stop();
+  home_ = CreateHome(Path("old"), 10, "local:" + Path("old-log"), "", "").value();
+  {
+    auto log = LocalLog::Open(Path("old-log")).value();
+    ASSERT_TRUE(CreateLedgerTopics(*log, 10).ok());
+  }
+  for (const char* key : {"kikou", "reconciler"}) ASSERT_TRUE(RemoveFile(home_.Path("keys/" + std::string(key) + ".key")).ok());
+  Start("old");
+  v1::LedgerOpened opened;
+  opened.set_prefecture(10);
+  opened.set_ledger(std::string(View(home_.ledger)));
+  opened.set_registrar_public_key(std::string(View(home_.registrar.public_key())));
+  opened.set_sequencer_public_key(std::string(View(home_.receipts.public_key())));
+  opened.set_intake_public_key(std::string(View(home_.intake.public_key)));
+  *opened.mutable_algorithms() = OwnAlgorithms();
+  ASSERT_TRUE(node_->Administer(v1::EVENT_KIND_LEDGER_OPENED, opened.SerializeAsString()).ok());
+  Stop();
+
+  const KikouPeer peer{"http://127.0.0.1:1", home_.kikou.public_key(), ""};
+  ASSERT_TRUE(WriteKikouPeer(home_, peer).ok());
+  NodeOptions options;
+  options.roles = {"sequencer", "projector", "kikou"};
+  node_ = Node::Start(home_, options).value();
+  EXPECT_EQ(RegistryNow().issuers().count(RoleIssuer(10, "kikou")), 0u);
+  node::Request notify;
+  notify.mutable_notify_kikou();
+  for (int i = 0; i < 2; ++i) {
+    const node::Response response = node_->Answer(notify);  // nothing is outstanding, so that nobody is called
+    EXPECT_EQ(response.code(), 0) << response.message();
+  }
+  EXPECT_EQ(KeyInForce(v1::KEY_USE_ISSUER, RoleIssuer(10, "kikou")), View(home_.kikou.public_key()));
+}
 
 // --- a restored home -----------------------------------------------------------------------------
 

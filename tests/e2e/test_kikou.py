@@ -205,6 +205,7 @@ class Inquiring(WithKikou):
         file.write_bytes(notice_file("102016", 1, [notice(1, "102016")]))
         self.node.gateways["102016"].send(file)
         self.node.catch_up()
+        self.await_notified()  # whose event would come in between
         boe = Agency(self.node, "gunma-boe", "prefectural-agency")
         basis, duty = "30-15-2/6-3", "6-3-1"
         there, here = {"individual_number": individual_number(901)}, {"individual_number": individual_number(1)}
