@@ -81,8 +81,13 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission)
-      : log_name_(std::move(log)), notices_(std::move(notices)), work_(std::move(work)), per_submission_(per_submission) {
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission,
+           bool upkeep)
+      : log_name_(std::move(log)),
+        notices_(std::move(notices)),
+        work_(std::move(work)),
+        per_submission_(per_submission),
+        upkeep_(upkeep) {
     if (!dump.empty()) dump_.open(dump, std::ios::binary);
   }
 
@@ -92,8 +97,19 @@ class Pipeline {
     RETURN_IF_ERROR(Admit());
     RETURN_IF_ERROR(AppendRaw());
     RETURN_IF_ERROR(ReadRaw());
-    RETURN_IF_ERROR(Rebuild("rebuild-records", nullptr));
-    return Rebuild("rebuild", Matching::Shipped());
+    RETURN_IF_ERROR(Rebuild("rebuild-records", {.index = false}));
+    RETURN_IF_ERROR(Rebuild("rebuild", {}));
+    if (!upkeep_) return {};
+    // In turn, since the machine is not the same at all times.
+    for (const char* round : {"1", "2", "3"}) {
+      for (const bool in_bulk : {true, false}) {
+        for (const bool copies : {false, true}) {
+          const std::string stage = std::string(in_bulk ? "rebuild" : "apply") + (copies ? "-with-copies-" : "-") + round;
+          RETURN_IF_ERROR(Rebuild(stage.c_str(), {.copies = copies, .in_bulk = in_bulk}));
+        }
+      }
+    }
+    return {};
   }
 
  private:
@@ -288,13 +304,19 @@ class Pipeline {
     return {};
   }
 
-  // `matching` null: without the search index.
-  Status Rebuild(const char* stage, std::shared_ptr<const Matching> matching) {
+  struct Built {
+    bool index = true;     // the search index
+    bool copies = false;   // items and fingerprint of a copy
+    bool in_bulk = true;   // else entry by entry, as a projector that follows does
+  };
+  Status Rebuild(const char* stage, const Built& built) {
     ResetPeakMemory();
     ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
     ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead, holder.get()));
     ProjectorOptions options;
-    options.matching = std::move(matching);
+    if (built.index) options.matching = Matching::Shipped();
+    if (built.copies) options.copies = std::make_shared<CopyKeying>(CopyKey{1, RandomArray<32>()});
+    if (!built.in_bulk) options.bulk_from = ~0ull;
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.root;
@@ -315,6 +337,7 @@ class Pipeline {
 
   std::string log_name_, notices_, work_;
   std::size_t per_submission_;
+  bool upkeep_;
   std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
@@ -335,9 +358,11 @@ int main(int argc, char** argv) {
   app.add_option("--notices", notices)->required();
   app.add_option("--work", work)->required();
   app.add_option("--dump", dump);
+  bool upkeep = false;
+  app.add_flag("--upkeep", upkeep, "what the fingerprint of a copy costs: rebuilt and applied with and without, in turn");
   app.add_option("--per-submission", per_submission)->check(CLI::Range(std::size_t{1}, daicho::kEventsPerSubmissionMax));
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission, upkeep).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -72,28 +73,44 @@ int ShowHelp(CLI::App& app, const std::vector<std::string>& path) {
   return 0;
 }
 
+// Of all groups, or of those alone that have the command named `first`: a gateway's command starts a millisecond sooner.
+void AddCommands(Cli& cli, std::string_view first) {
+  struct Group {
+    void (*add)(Cli&);
+    std::vector<std::string_view> names;
+  };
+  const std::vector<Group> groups = {
+      {AddNodeCommands, {"init", "issuer", "serve", "status", "rebuild"}},
+      {AddGatewayCommands, {"gateway"}},
+      {AddKeyCommands, {"operator", "key", "agency", "issuer"}},
+      {AddAgencyCommands, {"agency"}},
+      {AddPolicyCommands, {"policy", "agreement"}},
+      {AddProvideCommands, {"provide", "media"}},
+      {AddDisclosureCommands, {"disclose", "correction", "suspension"}},
+      {AddReconcileCommands, {"reconcile", "consistency"}},
+      {AddRecordCommands, {"record", "search"}},
+      {AddRegisterCommands, {"register"}},
+      {AddMatchingCommands, {"matching"}},
+      {AddAuditCommands, {"audit", "export"}},
+      {AddRetentionCommands, {"retention", "backup", "restore"}},
+      {AddWitnessCommands, {"witness"}},
+      {AddKikouCommands, {"kikou"}},
+      {AddGenerateCommand, {"generate"}},
+  };
+  const auto has = [&](const Group& group) { return std::ranges::find(group.names, first) != group.names.end(); };
+  const bool known = std::ranges::any_of(groups, has);
+  for (const Group& group : groups) {
+    if (!known || has(group)) group.add(cli);
+  }
+}
+
 int Main(int argc, char** argv) {
   WatchForStop();
   CLI::App app{"Daichō（台帳）: 都道府県の本人確認情報の台帳", "daicho"};
   app.require_subcommand(1);
   app.set_help_flag("-h,--help", "この説明");
   Cli cli(app);
-  AddNodeCommands(cli);
-  AddGatewayCommands(cli);
-  AddKeyCommands(cli);
-  AddAgencyCommands(cli);
-  AddPolicyCommands(cli);
-  AddProvideCommands(cli);
-  AddDisclosureCommands(cli);
-  AddReconcileCommands(cli);
-  AddRecordCommands(cli);
-  AddRegisterCommands(cli);
-  AddMatchingCommands(cli);
-  AddAuditCommands(cli);
-  AddRetentionCommands(cli);
-  AddWitnessCommands(cli);
-  AddKikouCommands(cli);
-  AddGenerateCommand(cli);
+  AddCommands(cli, argc > 1 ? argv[1] : "");
 
   CLI::App* help = app.add_subcommand("help", "コマンドの説明");
   std::vector<std::string> help_of;

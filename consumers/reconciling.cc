@@ -1,6 +1,7 @@
 #include "consumers/reconciling.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -105,6 +106,7 @@ ordered_json RunJson(const v1::ConsistencyRun& run, Position position) {
                       {"exchanged_bytes", run.exchanged_bytes()},
                       {"started_at", FormatTimestamp(TimeMicros(run.started_at()))},
                       {"ended_at", FormatTimestamp(TimeMicros(run.ended_at()))}};
+  if (run.refusal() != v1::REFUSAL_REASON_UNSPECIFIED) out["refused"] = true;
   if (!run.municipality().empty()) out["municipality"] = run.municipality();
   if (!run.operator_act().operator_id().empty()) out["operator"] = run.operator_act().operator_id();
   ordered_json municipalities = ordered_json::object();
@@ -597,17 +599,24 @@ Status Reconciling::Submit(std::vector<DraftEvent> events) {
   return Visible(Position(receipt.last_position() + 1));
 }
 
+// Who may not is told so, and recorded.
+Status Reconciling::CheckOperator(const ReconcileOrder& order, v1::ConsistencyRun& run) {
+  if (order.operator_act.operator_id().empty()) return {};
+  const auto refusal = CheckAct(*options_.projector()->registry(), order.operator_act, kReconcileTag, order.SignedDigest(),
+                                v1::PERMISSION_RECONCILE, TimeMicros(run.started_at()));
+  if (!refusal) return {};
+  run.set_refusal(refusal->reason);
+  run.set_ended_at(run.started_at());
+  RETURN_IF_ERROR(RecordRun(run).status());
+  return Denied(refusal->message);
+}
+
 Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   const std::lock_guard lock(mutex_);
   running_ = true;
   const auto done = [this](void*) { running_ = false; };
   const std::unique_ptr<Reconciling, decltype(done)> running(this, done);
   const TimeMicros started = options_.clock->Now();
-  if (!order.operator_act.operator_id().empty()) {
-    const auto refusal = CheckAct(*options_.projector()->registry(), order.operator_act, kReconcileTag,
-                                  order.SignedDigest(), v1::PERMISSION_RECONCILE, started);
-    if (refusal) return Denied(refusal->message);
-  }
   ASSIGN_OR_RETURN(std::optional<KikouPeer> peer, options_.peer());
   if (peer && !order.url.empty()) peer->url = order.url;
   RETURN_IF_ERROR(MakeDirectories(options_.dir));
@@ -620,6 +629,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   run.set_municipality(order.municipality);
   run.set_started_at(started.value());
   *run.mutable_operator_act() = order.operator_act;
+  RETURN_IF_ERROR(CheckOperator(order, run));
   Turn turn{*this, comparison};
   ASSIGN_OR_RETURN(const bool is_sketch, HasSketch(order.file));
   if (order.file.empty()) {
@@ -633,6 +643,8 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   } else {
     ASSIGN_OR_RETURN(CopyFile file, CopyFile::Read(order.file, {.directory = options_.dir}));
     if (!file.errors().empty()) return ReconcileOutcome{.position = {}, .run = {}, .correction_failure = {}, .errors = file.errors()};
+    std::error_code unknown;
+    run.set_exchanged_bytes(std::filesystem::file_size(order.file, unknown));
     RETURN_IF_ERROR(turn.OfCopyFile(file));
   }
   const std::shared_ptr<const Projector> projector = comparison.projector;
@@ -723,7 +735,7 @@ Result<ReconcileOutcome> Reconciling::Finish(const reconciling::Pending& pending
   RETURN_IF_ERROR(Submit(std::move(events)));
   ASSIGN_OR_RETURN(outcome.position, RecordRun(pending.run()));
   if (pending.run().holder() == kKikou) Correct(pending.corrections(), peer, outcome);
-  RETURN_IF_ERROR(RemoveFile(options_.dir + "/run"));
+  RETURN_IF_ERROR(DestroyFile(options_.dir + "/run"));
   return outcome;
 }
 

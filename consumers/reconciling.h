@@ -80,7 +80,7 @@ class Reconciling {
   explicit Reconciling(ReconcilingOptions options);
   ~Reconciling();
 
-  // Blocks until all of it is in the ledger. Errors: kDenied for an operator who may not; kInvalid with field and rule;
+  // Blocks until all of it is in the ledger. Errors: kDenied for an operator who may not (recorded); kInvalid with field and rule;
   // kTampered, kCorrupt for a counterpart that answers what no copy gives; kUnavailable when the line is lost for good or an
   // event could not be recorded: what was judged is finished at the next start or call.
   Result<ReconcileOutcome> Run(const ReconcileOrder& order);
@@ -105,6 +105,7 @@ class Reconciling {
   Status Visible(Position position) const;
   Status Settle();
   Status Submit(std::vector<DraftEvent> events);
+  Status CheckOperator(const ReconcileOrder& order, v1::ConsistencyRun& run);
   Status FinishLeft();
   Result<ReconcileOutcome> Finish(const reconciling::Pending& pending, const std::optional<KikouPeer>& peer);
   Result<Position> RecordRun(const v1::ConsistencyRun& run);

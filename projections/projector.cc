@@ -183,8 +183,8 @@ struct Projector::Impl {
     writer.PutVersion(version, subject, *payload, first);
     if (search_writer != nullptr && !in_bulk) search_writer->Add(version, subject, first);
     if (copies != nullptr) {
-      if (in_bulk) copies->PutInBulk(version, writer.put());
-      else RETURN_IF_ERROR(copies->Add(version));
+      if (in_bulk) copies->PutInBulk(version, subject, writer.put());
+      else RETURN_IF_ERROR(copies->Add(version, subject, first));
     }
     digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
     return {};

@@ -1,6 +1,7 @@
 #include "projections/record_copy.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "events/bytes.h"
 #include "events/notice_rules.h"
@@ -14,19 +15,26 @@ constexpr std::size_t kBatchBytes = 4u << 20;
 constexpr char kFingerprintKey[] = "copy_fingerprint";  // position(8) ‖ CopyFingerprint::Encode
 constexpr char kKeyKey[] = "copy_key";                  // CopyKeying::KeyId of what is stored
 
-std::string CodeKey(std::uint64_t code) {
+constexpr std::size_t kItemBytes = 8 + 32;
+
+std::string SlotKey(KeySlot subject) {
   std::string key;
-  AppendU64(key, code);
+  AppendU64(key, subject.value());
   return key;
 }
 
-Result<std::optional<Digest>> MacOf(std::string_view value) {
-  if (value.empty()) return std::optional<Digest>();
-  ASSIGN_OR_RETURN(const Digest mac, ToArray<32>(value));
-  return std::optional(mac);
+std::string EncodeItem(const CopyItem& item) {
+  std::string out;
+  AppendU64(out, item.code);
+  return out += View(item.mac);
 }
 
-std::string_view ValueOf(const std::optional<Digest>& mac) { return mac ? View(*mac) : std::string_view(); }
+Result<CopyItem> DecodeItem(std::string_view value) {
+  if (value.size() != kItemBytes) return Corrupt("a stored item of the copy has the wrong size");
+  CopyItem item{.code = ReadU64(value)};
+  std::memcpy(item.mac.data(), value.data() + 8, item.mac.size());
+  return item;
+}
 
 // Whether the notice leaves a row that stands.
 bool Stands(const Version& version) {
@@ -34,7 +42,8 @@ bool Stands(const Version& version) {
 }
 
 // The notice that stood of each person behind the entry at `at`, in no order.
-Status ReadStanding(const Store& store, Position at, const std::function<Status(const v1::UpdateNotice&)>& take) {
+Status ReadStanding(const Store& store, Position at,
+                    const std::function<Status(KeySlot, const v1::UpdateNotice&)>& take) {
   auto it = store.NewIterator(RecordFile::kVersions);
   std::optional<KeySlot> done;
   for (it.SeekToFirst(); it.Valid(); it.Next()) {
@@ -43,7 +52,7 @@ Status ReadStanding(const Store& store, Position at, const std::function<Status(
     ASSIGN_OR_RETURN(const Version version, record_file::DecodeVersion(it.key(), it.value()));
     if (!Stands(version)) continue;
     done = key.subject;
-    RETURN_IF_ERROR(take(version.notice));
+    RETURN_IF_ERROR(take(key.subject, version.notice));
   }
   return it.status();
 }
@@ -53,37 +62,39 @@ Status ReadStanding(const Store& store, Position at, const std::function<Status(
 Result<RecordCopy> RecordCopy::Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
                                       const std::function<bool(const v1::UpdateNotice&)>& wanted) {
   RecordCopy copy(record_file, at, CopyFingerprint(keying));
-  RETURN_IF_ERROR(ReadStanding(record_file, at, [&](const v1::UpdateNotice& notice) -> Status {
+  RETURN_IF_ERROR(ReadStanding(record_file, at, [&](KeySlot, const v1::UpdateNotice& notice) -> Status {
     if (wanted && !wanted(notice)) return {};
-    const CopyItem item = keying->Item(notice);
-    copy.fingerprint_.Add(item);
-    copy.otherwise_.emplace_back(item.code, item.mac);
+    copy.items_.push_back(keying->Item(notice));
+    copy.fingerprint_.Add(copy.items_.back());
     return {};
   }));
-  std::ranges::sort(copy.otherwise_, {}, &Standing::first);
+  std::ranges::sort(copy.items_, {}, &CopyItem::code);
   return copy;
 }
 
-Status RecordCopy::Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) {
-  auto other = std::ranges::lower_bound(otherwise_, first, {}, &Standing::first);
-  const auto take_others = [&](std::uint64_t before) -> Status {
-    for (; other != otherwise_.end() && other->first < before; ++other) {
-      if (other->second) RETURN_IF_ERROR(take({other->first, *other->second}));
-    }
-    return {};
-  };
-  if (stored_) {
-    for (stored_->Seek(CodeKey(first)); stored_->Valid(); stored_->Next()) {
-      const std::uint64_t code = ReadU64(stored_->key());
-      if (code >= last) break;
-      RETURN_IF_ERROR(take_others(code));
-      if (other != otherwise_.end() && other->first == code) continue;
-      ASSIGN_OR_RETURN(const std::optional<Digest> mac, MacOf(stored_->value()));
-      if (mac) RETURN_IF_ERROR(take({code, *mac}));
-    }
-    RETURN_IF_ERROR(stored_->status());
+Status RecordCopy::ReadStored() {
+  if (!stored_) return {};
+  for (stored_->SeekToFirst(); stored_->Valid(); stored_->Next()) {
+    if (otherwise_.contains(KeySlot(ReadU64(stored_->key())))) continue;
+    ASSIGN_OR_RETURN(const CopyItem item, DecodeItem(stored_->value()));
+    items_.push_back(item);
   }
-  return take_others(last);
+  RETURN_IF_ERROR(stored_->status());
+  for (const auto& [subject, item] : otherwise_) {
+    if (item) items_.push_back(*item);
+  }
+  std::ranges::sort(items_, {}, &CopyItem::code);
+  stored_.reset();
+  return {};
+}
+
+Status RecordCopy::Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take) {
+  RETURN_IF_ERROR(ReadStored());
+  for (auto item = std::ranges::lower_bound(items_, first, {}, &CopyItem::code);
+       item != items_.end() && item->code < last; ++item) {
+    RETURN_IF_ERROR(take(*item));
+  }
+  return {};
 }
 
 Result<std::optional<v1::HeldCopy>> RecordCopy::Row(std::uint64_t code) const {
@@ -103,7 +114,7 @@ Result<std::optional<v1::HeldCopy>> RecordCopy::Row(std::uint64_t code) const {
 Status RecordCopies::Load(Position next) {
   const std::lock_guard lock(mutex_);
   added_.clear();
-  standing_.clear();
+  newest_.clear();
   changes_.clear();
   known_from_ = next_ = next;
   const auto key = store_.Get(RecordFile::kMeta, kKeyKey);
@@ -125,8 +136,8 @@ Status RecordCopies::Load(Position next) {
 Status RecordCopies::ReadItems(CopyFingerprint& fingerprint) const {
   auto it = store_.NewIterator(RecordFile::kCopies);
   for (it.SeekToFirst(); it.Valid(); it.Next()) {
-    ASSIGN_OR_RETURN(const std::optional<Digest> mac, MacOf(it.value()));
-    if (mac) fingerprint.Add({ReadU64(it.key()), *mac});
+    ASSIGN_OR_RETURN(const CopyItem item, DecodeItem(it.value()));
+    fingerprint.Add(item);
   }
   return it.status();
 }
@@ -148,9 +159,8 @@ Status RecordCopies::MakeItems(Position next) {
   }
   RETURN_IF_ERROR(it.status());
   if (next > Position(0)) {
-    RETURN_IF_ERROR(ReadStanding(store_, Position(next.value() - 1), [&](const v1::UpdateNotice& notice) {
-      const CopyItem item = keying_->Item(notice);
-      batch.Put(RecordFile::kCopies, CodeKey(item.code), View(item.mac));
+    RETURN_IF_ERROR(ReadStanding(store_, Position(next.value() - 1), [&](KeySlot subject, const v1::UpdateNotice& notice) {
+      batch.Put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(notice)));
       write(false);
       return written;
     }));
@@ -166,42 +176,28 @@ Status RecordCopies::Forget(Store& store) {
   return store.Write(batch, false);
 }
 
-Result<std::optional<Digest>> RecordCopies::Standing(std::uint64_t code) const {
-  if (const auto found = standing_.find(code); found != standing_.end()) return found->second;
-  const auto stored = store_.Get(RecordFile::kCopies, CodeKey(code));
-  if (stored.status().code() == Code::kNotFound) return std::optional<Digest>();
+Result<std::optional<CopyItem>> RecordCopies::Standing(KeySlot subject) const {
+  if (const auto found = newest_.find(subject.value()); found != newest_.end()) return std::optional(added_[found->second].after);
+  const auto stored = store_.Get(RecordFile::kCopies, SlotKey(subject));
+  if (stored.status().code() == Code::kNotFound) return std::optional<CopyItem>();
   RETURN_IF_ERROR(stored.status());
-  return MacOf(*stored);
+  ASSIGN_OR_RETURN(const CopyItem item, DecodeItem(*stored));
+  return std::optional(item);
 }
 
-Status RecordCopies::Stand(Position position, std::uint64_t code, std::optional<Digest> mac) {
-  ASSIGN_OR_RETURN(const std::optional<Digest> before, Standing(code));
-  standing_[code] = mac;
-  added_.push_back({position, code, before, mac});
+Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
+  if (!Stands(version)) return {};
+  Change change{.position = version.position, .subject = subject, .before = {}, .after = keying_->Item(version.notice)};
+  if (!first) {
+    ASSIGN_OR_RETURN(change.before, Standing(subject));
+  }
+  newest_[subject.value()] = added_.size();
+  added_.push_back(change);
   return {};
 }
 
-Status RecordCopies::Add(const Version& version) {
-  if (!Stands(version)) return {};
-  const v1::UpdateNotice& notice = version.notice;
-  if (ChangesCode(notice.reason()) && !notice.former_resident_code().empty()) {
-    ASSIGN_OR_RETURN(const std::uint64_t former, CodeNumber(notice.former_resident_code()));
-    RETURN_IF_ERROR(Stand(version.position, former, std::nullopt));
-  }
-  const CopyItem item = keying_->Item(notice);
-  return Stand(version.position, item.code, item.mac);
-}
-
-void RecordCopies::PutInBulk(const Version& version, const record_file::Writer::Put& put) const {
-  if (!Stands(version)) return;
-  const v1::UpdateNotice& notice = version.notice;
-  if (ChangesCode(notice.reason())) {
-    if (const auto former = CodeNumber(notice.former_resident_code()); former.ok()) {
-      put(RecordFile::kCopies, CodeKey(*former), "");
-    }
-  }
-  const CopyItem item = keying_->Item(notice);
-  put(RecordFile::kCopies, CodeKey(item.code), View(item.mac));
+void RecordCopies::PutInBulk(const Version& version, KeySlot subject, const record_file::Writer::Put& put) const {
+  if (Stands(version)) put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(version.notice)));
 }
 
 void RecordCopies::PutKey(const record_file::Writer::Put& put) const {
@@ -209,14 +205,16 @@ void RecordCopies::PutKey(const record_file::Writer::Put& put) const {
 }
 
 void RecordCopies::Flush(const record_file::Writer::Put& put) {
-  for (const auto& [code, mac] : standing_) put(RecordFile::kCopies, CodeKey(code), ValueOf(mac));
+  for (std::size_t i = 0; i < added_.size(); ++i) {
+    if (newest_[added_[i].subject.value()] == i) put(RecordFile::kCopies, SlotKey(added_[i].subject), EncodeItem(added_[i].after));
+  }
 }
 
 void RecordCopies::Publish(Position next) {
   const std::lock_guard lock(mutex_);
   for (const Change& change : added_) {
-    if (change.before) fingerprint_->Remove({change.code, *change.before});
-    if (change.after) fingerprint_->Add({change.code, *change.after});
+    if (change.before) fingerprint_->Remove(*change.before);
+    fingerprint_->Add(change.after);
     changes_.push_back(change);
   }
   while (changes_.size() > kChangesKept) {
@@ -225,7 +223,7 @@ void RecordCopies::Publish(Position next) {
   }
   next_ = next;
   added_.clear();
-  standing_.clear();
+  newest_.clear();
 }
 
 void RecordCopies::PutFingerprint(const record_file::Writer::Put& put) const {
@@ -240,13 +238,11 @@ Result<RecordCopy> RecordCopies::Take(Position at) const {
   if (at.Next() >= known_from_) {
     RecordCopy copy(store_, at, *fingerprint_);
     copy.stored_ = store_.NewIterator(RecordFile::kCopies);
-    std::map<std::uint64_t, std::optional<Digest>> otherwise;
     for (auto change = changes_.rbegin(); change != changes_.rend() && change->position > at; ++change) {
-      if (change->after) copy.fingerprint_.Remove({change->code, *change->after});
-      if (change->before) copy.fingerprint_.Add({change->code, *change->before});
-      otherwise[change->code] = change->before;
+      copy.fingerprint_.Remove(change->after);
+      if (change->before) copy.fingerprint_.Add(*change->before);
+      copy.otherwise_[change->subject] = change->before;
     }
-    copy.otherwise_.assign(otherwise.begin(), otherwise.end());
     return copy;
   }
   lock.unlock();

@@ -3,8 +3,8 @@
 // begins without reading the record file; as of an earlier position the latest changes are taken back, and what lies
 // further back is read from the versions.
 //
-//   family   key                        value
-//   copies   住民票コード(8, a number)    mac(32); empty: none stands there any more
+//   family   key        value
+//   copies   slot(8)    住民票コード(8, a number) ‖ mac(32)
 //
 // The row that stands of a person is the notice of the highest 更新順番号 (HeldRow). A removed person has one; an erased one
 // has none.
@@ -31,22 +31,22 @@ class RecordCopy {
 
   Position position() const { return position_; }
   const CopyFingerprint& fingerprint() const { return fingerprint_; }
-  // As a CopyScan.
+  // As a CopyScan. The first call reads and sorts all items: 40 bytes each, for as long as this lives.
   Status Scan(std::uint64_t first, std::uint64_t last, const std::function<Status(const CopyItem&)>& take);
   // The row that stood there. Errors: those of the store.
   Result<std::optional<v1::HeldCopy>> Row(std::uint64_t code) const;
  private:
   friend class RecordCopies;
-  using Standing = std::pair<std::uint64_t, std::optional<Digest>>;  // a code's, none: no row
-
   RecordCopy(const Store& store, Position position, CopyFingerprint fingerprint)
       : store_(&store), position_(position), fingerprint_(std::move(fingerprint)) {}
+  Status ReadStored();
 
   const Store* store_;
   Position position_;
   CopyFingerprint fingerprint_;
-  std::optional<StoreIterator> stored_;  // none: `otherwise_` is all there is
-  std::vector<Standing> otherwise_;      // by ascending code: than what is stored
+  std::optional<StoreIterator> stored_;                       // none: they are read
+  std::map<KeySlot, std::optional<CopyItem>> otherwise_;      // than what is stored; none: no row
+  std::vector<CopyItem> items_;                               // once read: by ascending code
 };
 
 // The projector's side. Add, Flush and Publish belong to the thread that applies; Take to any.
@@ -60,10 +60,10 @@ class RecordCopies {
   // From now on entries are applied that the items do not follow: the next Load makes them anew.
   static Status Forget(Store& store);
 
-  // Takes the row that a notice leaves, unless it stands behind a newer one.
-  Status Add(const Version& version);
+  // Takes the row that a notice leaves, unless it stands behind a newer one. `first`: the subject has no version before it.
+  Status Add(const Version& version, KeySlot subject, bool first);
   // Into a bulk load, where of two entries under one key the later counts; to be followed by PutKey and Load.
-  void PutInBulk(const Version& version, const record_file::Writer::Put& put) const;
+  void PutInBulk(const Version& version, KeySlot subject, const record_file::Writer::Put& put) const;
   void PutKey(const record_file::Writer::Put& put) const;
   // The rows of what was added since the last Publish.
   void Flush(const record_file::Writer::Put& put);
@@ -78,18 +78,18 @@ class RecordCopies {
  private:
   struct Change {
     Position position;
-    std::uint64_t code;
-    std::optional<Digest> before, after;
+    KeySlot subject;
+    std::optional<CopyItem> before;
+    CopyItem after;
   };
-  Result<std::optional<Digest>> Standing(std::uint64_t code) const;
-  Status Stand(Position position, std::uint64_t code, std::optional<Digest> mac);
+  Result<std::optional<CopyItem>> Standing(KeySlot subject) const;
   Status ReadItems(CopyFingerprint& fingerprint) const;
-  Status MakeItems(Position at);
+  Status MakeItems(Position next);
 
   Store& store_;
   const std::shared_ptr<const CopyKeying> keying_;
   std::vector<Change> added_;
-  std::unordered_map<std::uint64_t, std::optional<Digest>> standing_;  // after those in added_
+  std::unordered_map<std::uint64_t, std::size_t> newest_;  // of each slot in added_ its last change
 
   mutable std::mutex mutex_;
   Position next_;                                    // guarded by mutex_, like those below

@@ -221,12 +221,13 @@ class Node:
 
     # -- processes ----------------------------------------------------------------------------
 
-    def launch(self, roles=EVERY_ROLE, day=None):
-        """Starts a process and does not wait for it. Its clock begins on that day, if one is given."""
+    def launch(self, roles=EVERY_ROLE, day=None, more=()):
+        """Starts a process and does not wait for it. Its clock begins on that day, if one is given; `more` arguments."""
         path = self.words_of(roles)
         with open(path, "ab") as out:
             self.processes[roles] = subprocess.Popen(
-                [DAICHO, "serve", "--home", self.home, "--roles", roles, *(HTTP if "notary" in roles else ())],
+                [DAICHO, "serve", "--home", self.home, "--roles", roles, *(HTTP if "notary" in roles else ()),
+                 *more],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=clock_of(day))
         return self.processes[roles]
 
@@ -242,10 +243,10 @@ class Node:
 
         wait_until(f"serve --roles {roles}", ready, READY_SECONDS_MAX)
 
-    def start(self, roles=EVERY_ROLE, day=None):
+    def start(self, roles=EVERY_ROLE, day=None, more=()):
         with contextlib.suppress(FileNotFoundError):
             self.words_of(roles).unlink()
-        self.launch(roles, day)
+        self.launch(roles, day, more)
         self.await_ready(roles)
 
     def stop(self, roles=None):
