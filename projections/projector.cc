@@ -186,7 +186,7 @@ struct Projector::Impl {
       if (in_bulk) copies->PutInBulk(version, writer.put());
       else RETURN_IF_ERROR(copies->Add(version));
     }
-    digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
+    record_file::AddContent(digest, version.issuer, *payload);
     return {};
   }
 

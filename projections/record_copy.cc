@@ -28,11 +28,6 @@ Result<std::optional<Digest>> MacOf(std::string_view value) {
 
 std::string_view ValueOf(const std::optional<Digest>& mac) { return mac ? View(*mac) : std::string_view(); }
 
-// Whether the notice leaves a row that stands.
-bool Stands(const Version& version) {
-  return version.effect != v1::EFFECT_REMOVED_LATE && version.effect != v1::EFFECT_REPEATED;
-}
-
 // The notice that stood of each person behind the entry at `at`, in no order.
 Status ReadStanding(const Store& store, Position at, const std::function<Status(const v1::UpdateNotice&)>& take) {
   auto it = store.NewIterator(RecordFile::kVersions);
@@ -41,7 +36,7 @@ Status ReadStanding(const Store& store, Position at, const std::function<Status(
     ASSIGN_OR_RETURN(const record_file::Key key, record_file::DecodeKey(it.key()));
     if (key.position > at || done == key.subject) continue;
     ASSIGN_OR_RETURN(const Version version, record_file::DecodeVersion(it.key(), it.value()));
-    if (!Stands(version)) continue;
+    if (!LeavesRow(version.effect)) continue;
     done = key.subject;
     RETURN_IF_ERROR(take(version.notice));
   }
@@ -49,6 +44,8 @@ Status ReadStanding(const Store& store, Position at, const std::function<Status(
 }
 
 }  // namespace
+
+bool LeavesRow(v1::Effect effect) { return effect != v1::EFFECT_REMOVED_LATE && effect != v1::EFFECT_REPEATED; }
 
 Result<RecordCopy> RecordCopy::Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
                                       const std::function<bool(const v1::UpdateNotice&)>& wanted) {
@@ -182,7 +179,7 @@ Status RecordCopies::Stand(Position position, std::uint64_t code, std::optional<
 }
 
 Status RecordCopies::Add(const Version& version) {
-  if (!Stands(version)) return {};
+  if (!LeavesRow(version.effect)) return {};
   const v1::UpdateNotice& notice = version.notice;
   if (ChangesCode(notice.reason()) && !notice.former_resident_code().empty()) {
     ASSIGN_OR_RETURN(const std::uint64_t former, CodeNumber(notice.former_resident_code()));
@@ -193,7 +190,7 @@ Status RecordCopies::Add(const Version& version) {
 }
 
 void RecordCopies::PutInBulk(const Version& version, const record_file::Writer::Put& put) const {
-  if (!Stands(version)) return;
+  if (!LeavesRow(version.effect)) return;
   const v1::UpdateNotice& notice = version.notice;
   if (ChangesCode(notice.reason())) {
     if (const auto former = CodeNumber(notice.former_resident_code()); former.ok()) {
