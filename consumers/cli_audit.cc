@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "consumers/audit.h"
+#include "consumers/audit_diff.h"
 #include "consumers/audit_reexecute.h"
 #include "consumers/audit_replay.h"
 #include "consumers/audit_report.h"
@@ -305,6 +306,36 @@ int Compare(const Arguments& a) {
   return compared->consistent ? 0 : 1;
 }
 
+// A replay's directory, or a home: through its node, running or started for the purpose.
+Result<DiffSide> OpenSide(const std::string& dir) {
+  if (FileExists(dir + "/state.json")) return SideOfReplay(dir);
+  if (!FileExists(dir + "/daicho.toml")) return Invalid(dir + ": audit replay の書き出し先でも、ノードのディレクトリでもありません");
+  ASSIGN_OR_RETURN(NodeAccess opened, NodeAccess::Open(dir));
+  const auto node = std::make_shared<NodeAccess>(std::move(opened));
+  return SideOfNode(dir, [node](const node::Request& request) { return node->Call(request); });
+}
+
+int RunDiff(const Arguments& a) {
+  constexpr std::uint64_t kShown = 100;
+  auto first = OpenSide(a.a);
+  if (!first.ok()) return Fail(first.status());
+  auto second = OpenSide(a.b);
+  if (!second.ok()) return Fail(second.status());
+  std::uint64_t found = 0;
+  auto result = Diff(*first, *second, [&](const VersionDifference& difference) -> Status {
+    if (a.cli.json) {
+      std::cout << DifferenceJson(difference) << "\n";
+    } else if (found++ < kShown) {
+      std::cout << DifferenceText(difference) << "\n";
+    }
+    return {};
+  });
+  if (!result.ok()) return Fail(result.status());
+  if (found > kShown) fmt::print("  ほか {} 件\n", found - kShown);
+  std::cout << (a.cli.json ? DiffJson(*result) + "\n" : DiffText(*result));
+  return result->same() ? 0 : 1;
+}
+
 int RunExport(const Arguments& a) {
   auto home = OpenHome(a.home);
   if (!home.ok()) return Fail(home.status());
@@ -354,6 +385,10 @@ void AddAuditCommands(Cli& cli) {
   CLI::App* compare = cli.Command(audit, "compare", "二つの監査の結果を比べる", [a] { return Compare(*a); });
   compare->add_option("a", a->a, "audit verify --json の結果")->required();
   compare->add_option("b", a->b, "audit verify --json の結果")->required();
+
+  CLI::App* diff = cli.Command(audit, "diff", "二つの記録ファイルを版ごとに比べる（住民の情報は出ない）", [a] { return RunDiff(*a); });
+  diff->add_option("a", a->a, "audit replay の書き出し先か、ノードのディレクトリ")->required();
+  diff->add_option("b", a->b, "audit replay の書き出し先か、ノードのディレクトリ")->required();
 
   CLI::App* show = cli.Command(audit, "show", "記録を、台帳自身の様式だけで読む（JSON 行）", [a] { return Show(*a); });
   TakesSource(*a, show);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "consumers/audit_diff.h"
 #include "consumers/backup.h"
 #include "consumers/disclosing.h"
 #include "consumers/erasing.h"
@@ -784,6 +785,12 @@ node::Response Node::Answer(const node::Request& request) {
       response.set_json(CountsJson(*rows));
       return response;
     }
+    case node::Request::kRecordFileState:
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      return AnswerRecordFileState(*impl_->projector->get());
+    case node::Request::kMarkVersions:
+      if (impl_->projector == nullptr) return Answered(Unsupported("this node has no projector"));
+      return AnswerMarkVersions(*impl_->projector->get(), request.mark_versions());
     case node::Request::kUseMatching:
       return Answered(UseMatching(request.use_matching()));
     case node::Request::kAdminister:

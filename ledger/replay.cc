@@ -296,6 +296,15 @@ void LedgerReplay::Save(StoreBatch& batch, Family family) {
   batch.Put(family, kTreeKey, tree_.Encode());
 }
 
+Result<std::pair<Position, LedgerId>> LedgerReplay::SavedIn(StoreIterator& it) {
+  it.Seek(kReplayKey);
+  RETURN_IF_ERROR(it.status());
+  if (!it.Valid() || it.key() != kReplayKey) return NotFound("nothing was saved yet");
+  if (it.value().size() != 32) return Corrupt("the stored position is damaged");
+  ASSIGN_OR_RETURN(const LedgerId ledger, ToArray<16>(it.value().substr(16)));
+  return std::pair(Position(ReadU64(it.value())), ledger);
+}
+
 Result<Registry> LedgerReplay::RegistryAt(const Store& store, Family family, Position at) {
   Registry out;
   auto it = store.NewIterator(family);

@@ -109,6 +109,9 @@ class LedgerReplay {
   void Save(StoreBatch& batch, Family family);
   // Errors: kNotFound when nothing was ever saved, kCorrupt, kTampered for another ledger's state.
   Status Load(const Store& store, Family family);
+  // The next position and the ledger of what was saved in the iterator's family, as the iterator sees it. Errors: kNotFound,
+  // kCorrupt.
+  static Result<std::pair<Position, LedgerId>> SavedIn(StoreIterator& it);
   // What a follower stored of the registry, as it was behind the entry at `at`.
   static Result<Registry> RegistryAt(const Store& store, Family family, Position at);
 

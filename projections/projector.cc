@@ -186,7 +186,7 @@ struct Projector::Impl {
       if (in_bulk) copies->PutInBulk(version, subject, writer.put());
       else RETURN_IF_ERROR(copies->Add(version, subject, first));
     }
-    digest.Add({"daicho/record-version/1\n", version.issuer, "\n", *payload});
+    record_file::AddContent(digest, version.issuer, *payload);
     return {};
   }
 

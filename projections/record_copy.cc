@@ -36,11 +36,6 @@ Result<CopyItem> DecodeItem(std::string_view value) {
   return item;
 }
 
-// Whether the notice leaves a row that stands.
-bool Stands(const Version& version) {
-  return version.effect != v1::EFFECT_REMOVED_LATE && version.effect != v1::EFFECT_REPEATED;
-}
-
 // The notice that stood of each person behind the entry at `at`, in no order.
 Status ReadStanding(const Store& store, Position at,
                     const std::function<Status(KeySlot, const v1::UpdateNotice&)>& take) {
@@ -50,7 +45,7 @@ Status ReadStanding(const Store& store, Position at,
     ASSIGN_OR_RETURN(const record_file::Key key, record_file::DecodeKey(it.key()));
     if (key.position > at || done == key.subject) continue;
     ASSIGN_OR_RETURN(const Version version, record_file::DecodeVersion(it.key(), it.value()));
-    if (!Stands(version)) continue;
+    if (!LeavesRow(version.effect)) continue;
     done = key.subject;
     RETURN_IF_ERROR(take(key.subject, version.notice));
   }
@@ -58,6 +53,8 @@ Status ReadStanding(const Store& store, Position at,
 }
 
 }  // namespace
+
+bool LeavesRow(v1::Effect effect) { return effect != v1::EFFECT_REMOVED_LATE && effect != v1::EFFECT_REPEATED; }
 
 Result<RecordCopy> RecordCopy::Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
                                       const std::function<bool(const v1::UpdateNotice&)>& wanted) {
@@ -186,7 +183,7 @@ Result<std::optional<CopyItem>> RecordCopies::Standing(KeySlot subject) const {
 }
 
 Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
-  if (!Stands(version)) return {};
+  if (!LeavesRow(version.effect)) return {};
   Change change{.position = version.position, .subject = subject, .before = {}, .after = keying_->Item(version.notice)};
   if (!first) {
     ASSIGN_OR_RETURN(change.before, Standing(subject));
@@ -197,7 +194,7 @@ Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
 }
 
 void RecordCopies::PutInBulk(const Version& version, KeySlot subject, const record_file::Writer::Put& put) const {
-  if (Stands(version)) put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(version.notice)));
+  if (LeavesRow(version.effect)) put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(version.notice)));
 }
 
 void RecordCopies::PutKey(const record_file::Writer::Put& put) const {

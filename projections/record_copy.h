@@ -22,6 +22,9 @@
 
 namespace daicho {
 
+// Whether a notice of this effect leaves a row that stands.
+bool LeavesRow(v1::Effect effect);
+
 // The copy behind one entry. It keeps the store as it was: not for long. Belongs to one thread.
 class RecordCopy {
  public:

@@ -30,6 +30,8 @@ Result<KeySlot> DecodeSlot(std::string_view bytes) {
   return KeySlot(ReadU64(bytes));
 }
 
+constexpr std::size_t kFixed = 35;  // bytes of a version before its issuer
+
 // format(1) ‖ effect(1) ‖ admitted_at(8) ‖ sequence(8) ‖ handle(16) ‖ issuer length(1) ‖ issuer ‖ UpdateNotice
 void EncodeVersion(const Version& version, std::string_view payload, std::string& out) {
   out.clear();
@@ -185,7 +187,6 @@ Result<Key> DecodeKey(std::string_view key) {
 }
 
 Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
-  constexpr std::size_t kFixed = 35;
   if (value.size() < kFixed || value[0] != kVersionFormat) return Corrupt("stored version cannot be decoded");
   const auto issuer = static_cast<std::size_t>(static_cast<std::uint8_t>(value[kFixed - 1]));
   if (value.size() < kFixed + issuer) return Corrupt("stored version cannot be decoded");
@@ -196,13 +197,20 @@ Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
   out.sequence = Sequence(ReadU64(value.substr(10)));
   ASSIGN_OR_RETURN(out.handle, ToArray<16>(value.substr(18, 16)));
   out.issuer = value.substr(kFixed, issuer);
-  const std::string_view notice = value.substr(kFixed + issuer);
+  const std::string_view notice = NoticeBytes(value);
   if (!out.notice.ParseFromArray(notice.data(), static_cast<int>(notice.size()))) {
     return Corrupt("stored notice cannot be decoded");
   }
   return out;
 }
 
+std::string_view NoticeBytes(std::string_view value) {
+  return value.substr(kFixed + static_cast<std::uint8_t>(value[kFixed - 1]));
+}
+
+void AddContent(LtHash& content, std::string_view issuer, std::string_view notice) {
+  content.Add({"daicho/record-version/1\n", issuer, "\n", notice});
+}
 
 std::string_view Writer::Versioned(std::string_view name, Position position) {
   key_.assign(name);

@@ -108,6 +108,10 @@ struct Key {
 // Errors: kCorrupt.
 Result<Key> DecodeKey(std::string_view key);
 Result<Version> DecodeVersion(std::string_view key, std::string_view value);
+// The notice in a version's value, as its issuer sent it. Requires: DecodeVersion takes the value.
+std::string_view NoticeBytes(std::string_view value);
+// Takes a version into what RecordFile::ContentDigest is of.
+void AddContent(LtHash& content, std::string_view issuer, std::string_view notice);
 
 class Writer {
  public:

@@ -73,6 +73,25 @@ class Register(unittest.TestCase):
         daicho("audit", "reexecute", "--home", self.node.home, "--dir", self.directory / "kept")
         self.assertEqual(list(self.node.home.glob("reexecution-*")), [])
 
+    def test_an_auditors_replay_and_the_running_node_are_the_same(self):
+        last, out = self.node.status()["size"] - 1, self.directory / "replay"
+        daicho("audit", "replay", "--home", self.node.home, "--position", last, "--out", out)
+        told = daicho("audit", "diff", "--json", out, self.node.home)
+        said = json.loads(told.out)
+        self.assertTrue(said["same"])
+        self.assertEqual(said["b"]["content"], self.node.status()["record_file"]["digest"])
+        earlier = self.directory / "earlier"
+        daicho("audit", "replay", "--home", self.node.home, "--position", last // 2, "--out", earlier)
+        self.assertIn("同じ状態です", daicho("audit", "diff", self.node.home, earlier).out)
+        state = json.loads((earlier / "state.json").read_text())
+        state["digest"] = "0" * 64
+        (earlier / "state.json").write_text(json.dumps(state))
+        self.assertIn("示された照合値と異なります", daicho("audit", "diff", earlier, out, status=1).out)
+        daicho("audit", "diff", earlier, self.directory, status=2)
+        self.node.stop()
+        self.assertIn("同じ状態です", daicho("audit", "diff", out, self.node.home).out)
+        self.node.start()
+
 
 if __name__ == "__main__":
     unittest.main()
