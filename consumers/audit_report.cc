@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "consumers/official_html.h"
 #include "events/codes.h"
 #include "events/dates.h"
 
@@ -35,32 +36,8 @@ ordered_json FindingJson(const Finding& finding) {
           {"meaning", info.japanese}};
 }
 
-std::string Escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
 std::string Row(std::string_view name, std::string_view value) {
   return fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", name, value);
-}
-
-std::string Grouped(std::uint64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
 }
 
 std::string Cosigners(const CheckedCheckpoint& checkpoint) {
@@ -75,20 +52,6 @@ std::string IssuerName(const std::string& issuer) {
   const Municipality* municipality = FindMunicipality(issuer);
   return municipality == nullptr ? issuer : issuer + " " + std::string(municipality->name);
 }
-
-constexpr char kStyle[] = R"(
-body{font-family:"Noto Sans CJK JP","Noto Sans JP","Yu Gothic","Hiragino Sans",sans-serif;max-width:52rem;
-margin:2rem auto;padding:0 1rem;line-height:1.7;color:#111}
-h1{font-size:1.5rem;border-bottom:2px solid #111;padding-bottom:.3rem}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}th,td{border:1px solid #999;padding:.3rem .6rem;
-text-align:left;vertical-align:top;overflow-wrap:anywhere;font-size:.9rem}th{background:#f2f2f2;font-weight:600}
-table.facts th{width:13rem}td.n{text-align:right;white-space:nowrap}code{font-family:monospace;font-size:.8rem}
-.verdict{border:2px solid #111;padding:.8rem 1rem;font-size:1.2rem;font-weight:700}
-.good{border-color:#0a6b2d;color:#0a6b2d}.bad{border-color:#b00020;color:#b00020}
-.sign td{height:3.2rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.75rem;background:#f7f7f7;padding:.6rem}
-@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}
-@page{size:A4;margin:18mm}
-)";
 
 constexpr char kScope[] =
     "<ol>\n"
@@ -106,7 +69,7 @@ std::string FindingsTable(const AuditResult& result) {
     const Finding& finding = result.findings[i];
     const FindingInfo& info = InfoOf(finding.kind);
     out += fmt::format("<tr><td class=n>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td></tr>\n",
-                       Grouped(finding.position.value()), info.id, info.japanese, Escaped(finding.detail));
+                       Grouped(finding.position.value()), info.id, info.japanese, HtmlText(finding.detail));
   }
   out += "</table>\n";
   if (result.findings_total > kFindingsShown) {
@@ -124,16 +87,16 @@ std::string CheckpointTable(const AuditResult& result) {
     for (const std::string& name : checkpoint.verdict.missing) policy += " " + name;
   }
   return "<table class=facts>\n" + Row("記録の件数", Grouped(checkpoint.head.size)) +
-         Row("日時", FormatTimestamp(checkpoint.head.time)) + Row("立会人の連署", Escaped(Cosigners(checkpoint))) +
-         Row("規則", Escaped(policy)) + Row("照合した証明の数", Grouped(result.checkpoints)) + "</table>\n<pre>" +
-         Escaped(checkpoint.note) + "</pre>\n";
+         Row("日時", FormatTimestamp(checkpoint.head.time)) + Row("立会人の連署", HtmlText(Cosigners(checkpoint))) +
+         Row("規則", HtmlText(policy)) + Row("照合した証明の数", Grouped(result.checkpoints)) + "</table>\n<pre>" +
+         HtmlText(checkpoint.note) + "</pre>\n";
 }
 
 std::string IssuersTable(const AuditResult& result) {
   std::string out = "<table><tr><th>発行者</th><th>件数</th><th>ハッシュ</th></tr>\n";
   for (const auto& [name, issuer] : result.issuers) {
     out += fmt::format("<tr><td>{}</td><td class=n>{}</td><td><code>{}</code></td></tr>\n",
-                       Escaped(IssuerName(name)), Grouped(issuer.size),
+                       HtmlText(IssuerName(name)), Grouped(issuer.size),
                        issuer.whole ? ToHex(View(issuer.root)) : "照合できません");
   }
   return out + "</table>\n";
@@ -226,17 +189,16 @@ std::string AuditText(const AuditResult& result) {
 }
 
 std::string AuditHtml(const AuditResult& result) {
-  std::string out = "<!doctype html>\n<html lang=ja><head><meta charset=utf-8><title>台帳監査報告書</title><style>" +
-                    std::string(kStyle) + "</style></head><body>\n<h1>台帳監査報告書</h1>\n";
+  std::string out;
   out += result.good()
              ? "<p class=\"verdict good\">適正: 検査したすべての項目で指摘はありませんでした。</p>\n"
              : fmt::format("<p class=\"verdict bad\">指摘あり: {} 件の指摘があります。</p>\n",
                            Grouped(result.findings_total));
-  for (const std::string& warning : result.warnings) out += "<p>注意: " + Escaped(warning) + "</p>\n";
+  for (const std::string& warning : result.warnings) out += "<p>注意: " + HtmlText(warning) + "</p>\n";
   out += "<h2>1 対象</h2>\n<table class=facts>\n";
   out += Row("台帳", "<code>" + ToHex(View(result.ledger.ledger)) + "</code>");
   out += Row("都道府県コード", fmt::format("{:02}", result.ledger.prefecture));
-  out += Row("読み取り元", Escaped(result.source));
+  out += Row("読み取り元", HtmlText(result.source));
   out += Row("監査の日時", FormatTimestamp(result.begun) + " から " + FormatTimestamp(result.ended));
   out += Row("記録の件数", Grouped(result.size));
   if (result.size > 0) {
@@ -253,8 +215,8 @@ std::string AuditHtml(const AuditResult& result) {
   out += "<h2>5 発行者ごとの件数</h2>\n" + IssuersTable(result);
   out += "<h2>6 種類ごとの件数</h2>\n" + KindsTable(result);
   out += "<h2>7 確認</h2>\n<table class=sign><tr><th>監査人 所属・氏名</th><th>署名</th><th>日付</th></tr>\n"
-         "<tr><td></td><td></td><td></td></tr>\n<tr><td></td><td></td><td></td></tr></table>\n</body></html>\n";
-  return out;
+         "<tr><td></td><td></td><td></td></tr>\n<tr><td></td><td></td><td></td></tr></table>\n";
+  return OfficialHtml("台帳監査報告書", out);
 }
 
 Result<AuditComparison> CompareAudits(const std::string& a, const std::string& b) {

@@ -76,6 +76,18 @@ Status PutDate(const char* option, const std::string& typed, std::string* out) {
   return {};
 }
 
+Result<Date> MonthOf(const char* option, const std::string& typed) {
+  const auto date = ParsePersonLenientDate(typed);
+  if (!date.ok() || date->month == 0 || date->day != 0) return Invalid(std::string(option) + ": 年月を指定してください（2026-04）");
+  return Date{date->year, date->month, 1};
+}
+
+Date LastOfMonth(Date day) {
+  const Date behind = day.month == 12 ? Date{static_cast<std::int16_t>(day.year + 1), 1, 1}
+                                      : Date{day.year, static_cast<std::uint8_t>(day.month + 1), 1};
+  return DateOfDayNumber(DayNumber(behind) - 1);
+}
+
 Result<node::ReadRecord> SignReading(const Home& home, const Reader& reader, std::string_view tag,
                                      v1::ReadRequest request) {
   request.set_version(1);

@@ -10,6 +10,7 @@
 
 #include "consumers/node.h"
 #include "consumers/node_socket.h"
+#include "events/dates.h"
 
 namespace daicho {
 
@@ -29,6 +30,10 @@ Status AddConsents(const Home& home, const std::vector<std::string>& operators, 
                    v1::EventKind kind, const Digest& digest, google::protobuf::RepeatedPtrField<v1::Consent>& out);
 // A date as a person types it, to YYYY-MM-DD; nothing typed leaves `out` as it is. Errors: kInvalid with the option.
 Status PutDate(const char* option, const std::string& typed, std::string* out);
+
+// The first day of a month as a person types it: 2026-04, 令和8年4月. Errors: kInvalid with the option.
+Result<Date> MonthOf(const char* option, const std::string& typed);
+Date LastOfMonth(Date day);
 
 // Who reads, and why.
 struct Reader {

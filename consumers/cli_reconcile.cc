@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "consumers/cli.h"
+#include "consumers/consistency_report.h"
 #include "consumers/operator_act.h"
 #include "consumers/reconciling.h"
 #include "events/clock.h"
@@ -23,7 +24,7 @@ struct Arguments {
   Cli& cli;
   std::string with, holder, municipality, out;
   std::string operator_id, operator_key, terminal;
-  std::string as, settled_by;
+  std::string as, settled_by, from, to;
   std::uint64_t found = 0, notice = 0;
   bool open = false;
 };
@@ -181,6 +182,40 @@ int ResolveCase(const Arguments& a) {
   return 0;
 }
 
+int Report(const Arguments& a) {
+  const bool on_paper = a.out.ends_with(".pdf");
+  if (!on_paper && !a.out.ends_with(".html")) return Fail(Invalid("--out: 名が .html か .pdf で終わるファイルを指定してください"));
+  auto node = NodeAccess::Open(a.cli.home);
+  if (!node.ok()) return Fail(node.status());
+  node::Request of_runs, of_cases;
+  of_runs.mutable_list_comparisons();
+  of_cases.mutable_list_differences();
+  const auto runs = node->Call(of_runs), cases = node->Call(of_cases);
+  if (!runs.ok()) return Fail(runs.status());
+  if (!cases.ok()) return Fail(cases.status());
+  ConsistencyPeriod period;
+  period.made_at = SystemClock().Now();
+  const Date today = JapanDate(period.made_at);
+  Date first = today;
+  if (!runs->json().empty()) {
+    const auto line = ordered_json::parse(runs->json().substr(0, runs->json().find('\n')));
+    first = JapanDate(ParseTimestamp(line["ended_at"].get<std::string>()).value_or(period.made_at));
+  }
+  const auto from = a.from.empty() ? Result<Date>(Date{first.year, first.month, 1}) : MonthOf("--from", a.from);
+  if (!from.ok()) return Fail(from.status());
+  const auto to = a.to.empty() ? Result<Date>(today) : MonthOf("--to", a.to);
+  if (!to.ok()) return Fail(to.status());
+  period.from = *from;
+  period.to = LastOfMonth(*to);
+  if (period.to < period.from) return Fail(Invalid("--to: --from より前です"));
+  const auto report = on_paper ? ConsistencyPdf(runs->json(), cases->json(), period)
+                               : Result<std::string>(ConsistencyHtml(runs->json(), cases->json(), period));
+  if (!report.ok()) return Fail(report.status());
+  if (Status status = WriteFileDurably(a.out, *report, 0644); !status.ok()) return Fail(status);
+  if (!a.cli.json) fmt::print("{} に書きました\n", a.out);
+  return 0;
+}
+
 int Sketch(const Arguments& a) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
@@ -227,6 +262,12 @@ void AddReconcileCommands(Cli& cli) {
   resolve->add_option("--notice", a->notice, "根拠となる通知の位置");
   resolve->add_option("--settled-by", a->settled_by, "だれの言によるか: kikou か市町村コード");
   TakesOperator(resolve, a);
+
+  CLI::App* report = cli.Command(group, "report", "整合性確認報告書（住民の情報は含まない）", [a] { return Report(*a); });
+  cli.TakesHome(report);
+  report->add_option("--from", a->from, "最初の月（2026-04）。既定は最初の照合の月");
+  report->add_option("--to", a->to, "最後の月。既定は今月");
+  report->add_option("--out", a->out, "書き出し先。名が .pdf で終われば PDF、.html なら HTML")->required();
 
   CLI::App* sketch = cli.Command(group, "sketch", "県の写しの要約を書く（鍵がなければ何も読み取れない）", [a] { return Sketch(*a); });
   cli.TakesHome(sketch);

@@ -111,24 +111,15 @@ int List(const Arguments& a) {
   return 0;
 }
 
-// The first day of a month as a person types it: 2026-04, 令和8年4月.
-Result<Date> MonthOf(const char* option, const std::string& typed) {
-  const auto date = ParsePersonLenientDate(typed);
-  if (!date.ok() || date->month == 0 || date->day != 0) return Invalid(std::string(option) + ": 年月を指定してください（2026-04）");
-  return Date{date->year, date->month, 1};
-}
-
 int Statistics(const Arguments& a) {
   auto from = MonthOf("--from", a.from);
   if (!from.ok()) return Fail(from.status());
   auto to = MonthOf("--to", a.to);
   if (!to.ok()) return Fail(to.status());
   if (*to < *from) return Fail(Invalid("--to: --from より前です"));
-  const Date behind = to->month == 12 ? Date{static_cast<std::int16_t>(to->year + 1), 1, 1}
-                                      : Date{to->year, static_cast<std::uint8_t>(to->month + 1), 1};
   node::Request request;
   request.mutable_count_provisions()->set_from(FormatDate(*from));
-  request.mutable_count_provisions()->set_to(FormatDate(DateOfDayNumber(DayNumber(behind) - 1)));
+  request.mutable_count_provisions()->set_to(FormatDate(LastOfMonth(*to)));
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
   auto response = node->Call(request);

@@ -6,6 +6,7 @@ import collections
 import copy
 import json
 import random
+import subprocess
 import threading
 import time
 import unittest
@@ -121,6 +122,21 @@ class OfKikou(Reconciling):
         self.assertEqual(self.assert_equal()["resolved"], 8)
         runs = daicho("consistency", "runs", "--json", "--home", self.node.home).lines()
         self.assertEqual(len(runs), 7)
+        self.check_report(wrong)
+
+    def check_report(self, wrong):
+        """整合性確認報告書, on screen and on paper: what was counted, and nobody's number."""
+        page, paper = self.directory / "report.html", self.directory / "report.pdf"
+        for out in (page, paper):
+            daicho("consistency", "report", "--home", self.node.home, "--out", out)
+        text = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True).stdout
+        for told in (page.read_text(), "".join(text.split())):
+            self.assertIn("整合性確認報告書", told)
+            self.assertIn("7回（うち差異なし4回）", "".join(told.split()))
+            self.assertIn("相手が写しを訂正", told)
+            self.assertFalse([code for code in wrong if code in told])
+        daicho("consistency", "report", "--home", self.node.home, "--out", self.directory / "report.txt", status=2)
+        daicho("consistency", "report", "--home", self.node.home, "--from", "2026-12", "--to", "2026-11", "--out", page, status=2)
 
     def test_a_sketch_of_a_replica(self):
         self.with_kikou()
