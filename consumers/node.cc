@@ -697,7 +697,12 @@ Log& Node::log() { return *impl_->log; }
 
 Status Node::Wait(const std::function<bool()>& stop) {
   std::unique_lock lock(impl_->mutex);
-  while (impl_->failure.ok() && !stop()) {
+  while (impl_->failure.ok()) {
+    // It may ask this node, whose answers take the lock.
+    lock.unlock();
+    const bool stopped = stop();
+    lock.lock();
+    if (stopped) break;
     impl_->changed.wait_for(lock, milliseconds(200));
     lock.unlock();
     if (Status status = impl_->TendKeys(); !status.retriable()) impl_->Finish("keys", status);
