@@ -143,7 +143,7 @@ class OnTheBroker(AgencyTest):
         messages = self.directory / "messages"
         messages.mkdir()
         subprocess.run(["protoc", "-I", ROOT, f"--python_out={messages}", *(f"events/{name}.proto" for name in
-                        ("envelope", "provision", "search", "resident"))], check=True, cwd=ROOT)
+                        ("envelope", "provision", "search", "resident", "consistency"))], check=True, cwd=ROOT)
 
         def example(*arguments, ledger=self.ledger):
             return subprocess.run(
