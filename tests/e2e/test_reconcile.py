@@ -341,6 +341,12 @@ class OfMunicipality(Reconciling):
 
 
 class OfKikouOnKafka(OfKikou):
+    """Those in which the log takes part."""
+
+    test_a_sketch_of_a_replica = None
+    test_on_a_schedule_and_again_when_the_line_is_back = None
+    test_who_may_not_is_told_so_and_nothing_is_compared = None
+
     def log(self):
         return self.enterContext(Broker(self.directory / "kafka")).log
 
