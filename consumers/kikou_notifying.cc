@@ -10,6 +10,7 @@
 #include "events/dates.h"
 #include "events/kikou.pb.h"
 #include "events/topics.h"
+#include "ledger/entry_stream.h"
 #include "ledger/replay.h"
 #include "projections/kikou_register.h"
 
@@ -63,25 +64,15 @@ struct KikouNotifying::Impl {
 
   // --- where it stands ---------------------------------------------------------------------------
 
-  Result<Position> LedgerEnd() {
-    auto last = options.log->ReadLast(topic);
-    if (last.status().code() == Code::kNotFound) return Position(0);
-    RETURN_IF_ERROR(last.status());
-    EntryView entry;
-    RETURN_IF_ERROR(ParseEntry(last->value, entry));
-    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf));
-    return Position(leaf.position() + 1);
-  }
-
   // After a start or a failure: what was left on its way is in the ledger, or is not, and the register says how far
   // it had come.
   Status Settle() {
     if (settled) return {};
-    ASSIGN_OR_RETURN(Position end, LedgerEnd());
+    ASSIGN_OR_RETURN(Position end, LedgerEnd(*options.log, topic));
     RETURN_IF_ERROR(AwaitVisible(end));
     RETURN_IF_ERROR(options.prepare());
     ASSIGN_OR_RETURN(const std::optional<Position> behind, options.settle());
-    ASSIGN_OR_RETURN(end, LedgerEnd());
+    ASSIGN_OR_RETURN(end, LedgerEnd(*options.log, topic));
     RETURN_IF_ERROR(AwaitVisible(std::max(end, behind.value_or(end))));
     const std::shared_ptr<const Projector> projector = options.projector();
     const Position visible = projector->position();
@@ -343,7 +334,7 @@ Result<std::unique_ptr<KikouNotifying>> KikouNotifying::Start(KikouNotifyingOpti
 Status KikouNotifying::Notify() {
   ASSIGN_OR_RETURN(const auto peer, impl_->options.peer());
   if (!peer) return Invalid("kikou: 機構との接続が設定されていません（daicho kikou set）");
-  ASSIGN_OR_RETURN(const Position end, impl_->LedgerEnd());
+  ASSIGN_OR_RETURN(const Position end, LedgerEnd(*impl_->options.log, impl_->topic));
   const Status status = impl_->NotifyUntil(*peer, end);
   impl_->Tell(status);
   return status;

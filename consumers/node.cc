@@ -30,6 +30,7 @@
 #include "consumers/submitter.h"
 #include "events/clock.h"
 #include "events/topics.h"
+#include "ledger/entry_stream.h"
 #include "ledger/files.h"
 #include "ledger/key_store.h"
 #include "ledger/sequencer.h"
@@ -495,13 +496,8 @@ struct Node::Impl {
 
   Result<std::uint64_t> LedgerSize() {
     if (sequencer != nullptr) return sequencer->position().value();
-    auto last = log->ReadLast(Topics{home.prefecture}.Ledger());
-    if (last.status().code() == Code::kNotFound) return std::uint64_t{0};
-    RETURN_IF_ERROR(last.status());
-    v1::Entry entry;
-    if (!entry.ParseFromString(last->value)) return Corrupt("the ledger's last record is no entry");
-    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf()));
-    return leaf.position() + 1;
+    ASSIGN_OR_RETURN(const Position end, LedgerEnd(*log, Topics{home.prefecture}.Ledger()));
+    return end.value();
   }
 
   void Finish(const char* role, Status status) {

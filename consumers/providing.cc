@@ -19,6 +19,7 @@
 #include "consumers/strict_json.h"
 #include "events/crypto_cms.h"
 #include "events/topics.h"
+#include "ledger/entry_stream.h"
 #include "ledger/files.h"
 
 namespace daicho {
@@ -203,7 +204,7 @@ struct Providing::Impl {
   // Finds out what became of what was on its way, and puts on the topics what they lack.
   Status Settle() {
     ASSIGN_OR_RETURN(const std::optional<Position> behind, options.settle());
-    ASSIGN_OR_RETURN(const Position end, LedgerEnd());
+    ASSIGN_OR_RETURN(const Position end, LedgerEnd(*options.log, topics.Ledger()));
     if (!options.projector()->WaitFor(std::max(end, behind.value_or(end)), kVisibleWait)) {
       return Unavailable("the record file is behind the ledger");
     }
@@ -212,16 +213,6 @@ struct Providing::Impl {
     settled = true;
     changed.notify_all();
     return {};
-  }
-
-  Result<Position> LedgerEnd() {
-    auto last = options.log->ReadLast(topics.Ledger());
-    if (last.status().code() == Code::kNotFound) return Position(0);
-    RETURN_IF_ERROR(last.status());
-    EntryView entry;
-    RETURN_IF_ERROR(ParseEntry(last->value, entry));
-    ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf));
-    return Position(leaf.position() + 1);
   }
 
   // Until one fails, or the end.

@@ -831,14 +831,10 @@ Result<Position> Reconciling::Resolve(v1::DifferenceResolved event, const v1::Op
 Result<std::string> Reconciling::StatusJson() const {
   const auto projector = options_.projector();
   ordered_json out = {{"running", running_.load()}};
-  if (projector->position() == Position(0)) return out.dump();
-  const Position known(projector->position().value() - 1);
-  const ConsistencyRegister cases(projector->store());
-  ASSIGN_OR_RETURN(const auto open, cases.OpenCases("", known));
-  ASSIGN_OR_RETURN(const auto runs, cases.Runs(known));
-  out["open"] = open.size();
-  out["runs"] = runs.size();
-  if (!runs.empty()) out["last"] = FormatTimestamp(runs.back().admitted_at);
+  ASSIGN_OR_RETURN(const auto totals, ConsistencyRegister(projector->store()).Count());
+  out["open"] = totals.open;
+  out["runs"] = totals.runs;
+  if (totals.last_run) out["last"] = FormatTimestamp(*totals.last_run);
   return out.dump();
 }
 

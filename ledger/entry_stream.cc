@@ -7,6 +7,16 @@
 #include <thread>
 
 namespace daicho {
+
+Result<Position> LedgerEnd(Log& log, const std::string& topic) {
+  const auto last = log.ReadLast(topic);
+  if (last.status().code() == Code::kNotFound) return Position(0);
+  RETURN_IF_ERROR(last.status());
+  EntryView entry;
+  RETURN_IF_ERROR(ParseEntry(last->value, entry));
+  ASSIGN_OR_RETURN(const v1::EntryLeaf leaf, ParseLeaf(entry.leaf));
+  return Position(leaf.position() + 1);
+}
 namespace {
 
 constexpr std::size_t kBatchRecords = 1'000;

@@ -14,6 +14,10 @@
 
 namespace daicho {
 
+// Where the next entry will stand: 0 in an empty ledger. Errors: kCorrupt when the topic ends in what is no entry; those of the
+// log.
+Result<Position> LedgerEnd(Log& log, const std::string& topic);
+
 struct EntryStreamOptions {
   Log* log = nullptr;  // borrowed
   std::string topic;

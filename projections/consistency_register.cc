@@ -134,6 +134,27 @@ Result<std::vector<ConsistencyRegister::Case>> ConsistencyRegister::Cases(const 
   return out;
 }
 
+Result<ConsistencyRegister::Totals> ConsistencyRegister::Count() const {
+  Totals out;
+  auto found = store_.NewIterator(RecordFile::kConsistency), settled = store_.NewIterator(RecordFile::kConsistency);
+  settled.Seek(std::string(1, kSettled));
+  const auto is_settled = [&] { return settled.Valid() && settled.key().front() == kSettled; };
+  for (found.Seek(std::string(1, kDifference)); found.Valid() && found.key().front() == kDifference; found.Next()) {
+    while (is_settled() && settled.key().substr(1) < found.key().substr(1)) settled.Next();
+    if (!is_settled() || settled.key().substr(1) != found.key().substr(1)) ++out.open;
+  }
+  RETURN_IF_ERROR(found.status());
+  RETURN_IF_ERROR(settled.status());
+  auto run = store_.NewIterator(RecordFile::kConsistency);
+  for (run.Seek(std::string(1, kRun)); run.Valid() && run.key().front() == kRun; run.Next()) {
+    if (run.value().size() < 8) return CannotDecode();
+    out.last_run = TimeOf(run.value());
+    ++out.runs;
+  }
+  RETURN_IF_ERROR(run.status());
+  return out;
+}
+
 namespace consistency_register {
 
 Status PutEntry(const LedgerReplay::Checked& entry, const KeyStore& keys, const Put& put, const Erased& erased) {

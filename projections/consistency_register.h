@@ -54,6 +54,12 @@ class ConsistencyRegister {
   // Of one holder; empty: of all. By holder and 住民票コード.
   Result<std::vector<Case>> Cases(const std::string& holder, Position at) const;
   Result<std::vector<Case>> OpenCases(const std::string& holder, Position at) const;
+  // How many cases are open and how many runs there are, as of now, and the newest run's time; reads keys alone.
+  struct Totals {
+    std::uint64_t open = 0, runs = 0;
+    std::optional<TimeMicros> last_run;
+  };
+  Result<Totals> Count() const;
 
  private:
   const Store& store_;
