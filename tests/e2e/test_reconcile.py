@@ -288,6 +288,7 @@ class OfMunicipality(Reconciling):
         # Found again it is the same case; the corrected notice ends it.
         _, summary = self.reconcile("--with", file)
         self.assertEqual((summary["found_again"], len(self.cases())), (5, 5))
+        self.assertEqual(self.node.status()["roles"]["reconciler"]["open"], 5)
         corrected = notice(0, issuer, rows[altered]["update_number"] + 1, "amend", "ex_officio_amendment")
         corrected["resident_code"], corrected["record"] = altered, held[altered]["record"]
         path = self.directory / "corrected.ndjson"
@@ -313,6 +314,7 @@ class OfMunicipality(Reconciling):
         daicho(*resolve, "--operator", "op1")
         self.assertEqual(daicho(*resolve, "--operator", "op1", status=None).status, 2)
         self.assertEqual(self.cases("--open"), [])
+        self.assertEqual(self.node.status()["roles"]["reconciler"]["open"], 0)
 
     def assert_equal_copy(self, rows, issuer, now):
         found, summary = self.reconcile("--with", self.copy_file(rows.values(), issuer, now))
