@@ -334,10 +334,10 @@ Status KafkaLog::Core::Open() {
     // Who appends once has no time for a client more.
     ASSIGN_OR_RETURN(const std::shared_ptr<Producer> producer, SharedProducer());
     query_ = {producer, producer->client.get()};
-  } else {
-    ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
-                                          ConsumerFixed("read_uncommitted")));
+    return {};  // it connects while the caller prepares what to append
   }
+  ASSIGN_OR_RETURN(query_, Client::Open(RD_KAFKA_CONSUMER, options_, kConsumerTuning,
+                                        ConsumerFixed("read_uncommitted")));
   return Metadata(nullptr, Deadline(options_.timeout)).status();
 }
 

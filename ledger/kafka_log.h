@@ -25,7 +25,9 @@ struct KafkaLogOptions {
   std::chrono::milliseconds timeout{10'000};  // of every request but an append
   std::chrono::milliseconds append_timeout{
       30'000};  // after it, the outcome of an append is unknown
-  bool appends_soon = false;  // the producer of single appends connects with the log, not at the first of them
+  // The producer of single appends begins to connect as the log is opened, and Open does not wait for it: that no
+  // broker answers is found by what is asked of the log first.
+  bool appends_soon = false;
   // How long a broker keeps a reader at a topic's end before it says that there is nothing more: less tells who reads
   // to the end sooner that it is reached, more asks the broker less often.
   std::chrono::milliseconds end_wait{100};

@@ -84,7 +84,7 @@ struct Notary::Impl {
   Cursor cursor;                 // behind the last entry applied
   bool settled = false;          // what the topic holds has been compared
   std::optional<TreeHead> head;  // the one stored
-  SteadyClock::time_point signed_at;
+  std::optional<SteadyClock::time_point> waits_since;  // the oldest applied that no checkpoint covers; none: at once
 
   std::mutex publishing;     // makes one sequence of what is stored and appended; held across both
   mutable std::mutex mutex;  // of what readers see, never held across I/O
@@ -115,6 +115,7 @@ struct Notary::Impl {
     settled = false;
     cursor = Cursor();
     head.reset();
+    waits_since.reset();
     replay = LedgerReplay(options.ledger, options.registrar_public_key);
     writer.emplace(*trees);
     const Status loaded = replay.Load(*store, kMeta);
@@ -209,6 +210,7 @@ struct Notary::Impl {
     ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
     cursor = record.next;
     ++pending;
+    if (!waits_since) waits_since = SteadyClock::now();
     const std::string& issuer = entry.header.issuer();
     RETURN_IF_ERROR(writer->Append(batch, std::string(kLedgerTree), entry.leaf_hash));
     RETURN_IF_ERROR(writer->Append(batch, issuer, entry.header_hash));
@@ -231,10 +233,11 @@ struct Notary::Impl {
   }
 
   bool Unsigned() const { return size() > (head ? head->size : 0); }
-  bool Due() const { return SteadyClock::now() - signed_at >= options.interval; }
+  SteadyClock::time_point DueAt() const { return waits_since ? *waits_since + options.interval : SteadyClock::time_point(); }
+  bool Due() const { return SteadyClock::now() >= DueAt(); }
   milliseconds Wait() const {
     if (!Unsigned()) return kPollWait;
-    const auto left = signed_at + options.interval - SteadyClock::now();
+    const auto left = DueAt() - SteadyClock::now();
     return std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(1), kPollWait);
   }
 
@@ -396,7 +399,7 @@ struct Notary::Impl {
     batch.Put(kMeta, kHeadKey, EncodeHead(next));
     RETURN_IF_ERROR(Commit(true));
     head = next;
-    signed_at = SteadyClock::now();
+    waits_since.reset();
     return Publish(next);
   }
 

@@ -41,7 +41,8 @@ struct NotaryOptions {
   // Borrowed, both.
   Log* log = nullptr;
   const Clock* clock = nullptr;
-  std::chrono::milliseconds interval{500};  // least time between two checkpoints
+  // How long an entry waits for its checkpoint, which covers those that follow too.
+  std::chrono::milliseconds interval{500};
 };
 
 // A checkpoint of that ledger: VerifyTreeHead, and the head's origin and ledger. Errors: kTampered,
