@@ -45,6 +45,8 @@ std::vector<v1::UpdateNotice> Generated(const std::string& dir) {
   return out;
 }
 
+constexpr std::size_t kCacheBytes = 64 << 20;
+
 // A question and a position at which it has an answer.
 struct Asked {
   v1::SearchCondition condition;
@@ -69,7 +71,7 @@ class Fixture {
     store_ = std::move(opened).value();
     Fill();
     CHECK(SearchWriter(*store_, *matching_, parts_).Build(*store_, 64u << 20).ok());
-    search_ = std::make_unique<Search>(*store_, matching_, parts_);
+    search_ = std::make_unique<Search>(*store_, matching_, parts_, kCacheBytes);
     now_ = Draw(newest_);
     past_ = Draw(past_drawn_);
   }

@@ -31,7 +31,8 @@ namespace {
 
 constexpr std::size_t kQuestions = 5'000;   // of each shape
 constexpr std::size_t kDrawnFrom = 60'000;  // residents: a shape does not fit everybody
-constexpr int kRounds = 3;
+constexpr std::uint64_t kRounds = 3;
+constexpr std::uint64_t kTurns = 40, kAskedInTurn = 1'000;  // of a round of the mix
 constexpr std::size_t kUpdates = 3'000;
 constexpr std::size_t kEverybody = 1'000'000;
 
@@ -169,10 +170,19 @@ Status MeasureInTurn(const std::vector<std::pair<const char*, Side*>>& sides, co
       Report(name, fmt::format("shape={}", Shapes()[shape].name), measured);
     }
   }
-  for (int round = 0; round <= kRounds; ++round) {
-    for (const auto& [name, side] : sides) {
-      ASSIGN_OR_RETURN(const Measured measured, MeasureMix(*side, questions, static_cast<std::uint64_t>(round)));
-      if (round > 0) Report(name, fmt::format("shape=mix round={}", round), measured);  // the first warms
+  for (std::uint64_t round = 0; round <= kRounds; ++round) {
+    // In short turns: what else the machine does meets all sides alike.
+    std::vector<Measured> measured(sides.size());
+    for (std::uint64_t turn = 0; turn < kTurns; ++turn) {
+      for (std::size_t i = 0; i < sides.size(); ++i) {
+        ASSIGN_OR_RETURN(const Measured part,
+                         MeasureMix(*sides[i].second, questions, round * kTurns + turn, kAskedInTurn));
+        measured[i].Add(part);
+      }
+    }
+    if (round == 0) continue;  // warms
+    for (std::size_t i = 0; i < sides.size(); ++i) {
+      Report(sides[i].first, fmt::format("shape=mix round={}", round), measured[i]);
     }
   }
   return {};

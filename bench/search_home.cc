@@ -8,8 +8,8 @@
 namespace daicho::search_bench {
 namespace {
 
-// Half of PostgreSQL's shared_buffers.
-constexpr std::size_t kBlockCacheBytes = std::size_t{1} << 30;
+// Together PostgreSQL's shared_buffers.
+constexpr std::size_t kBlockCacheBytes = std::size_t{1} << 30, kVersionCacheBytes = std::size_t{1} << 30;
 
 }  // namespace
 
@@ -29,6 +29,7 @@ Result<std::unique_ptr<OpenedHome>> OpenedHome::Open(const std::string& work, Ke
   options.at_rest = out->holder_.get();
   options.matching = Matching::Shipped();
   options.block_cache_bytes = kBlockCacheBytes;
+  options.version_cache_bytes = kVersionCacheBytes;
   ASSIGN_OR_RETURN(out->projector_, Projector::Open(std::move(options)));
   out->today_ = JapanDate(SystemClock().Now());
   return out;

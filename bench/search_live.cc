@@ -100,10 +100,7 @@ Result<Measured> AskUntil(Side& side, const Questions& questions, const std::fun
   for (std::uint64_t seed = 1; !done(); ++seed) {
     constexpr std::size_t kAskedBetween = 2'000;
     ASSIGN_OR_RETURN(const Measured part, MeasureMix(side, questions, seed, kAskedBetween));
-    out.micros.insert(out.micros.end(), part.micros.begin(), part.micros.end());
-    out.seconds += part.seconds;
-    out.cpu_seconds += part.cpu_seconds;
-    out.rows += part.rows;
+    out.Add(part);
   }
   return out;
 }

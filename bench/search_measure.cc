@@ -63,6 +63,13 @@ bool Same(const std::vector<Row>& expected, const std::vector<Row>& actual) {
 
 }  // namespace
 
+void Measured::Add(const Measured& more) {
+  micros.insert(micros.end(), more.micros.begin(), more.micros.end());
+  seconds += more.seconds;
+  cpu_seconds += more.cpu_seconds;
+  rows += more.rows;
+}
+
 Result<Measured> MeasureShape(Side& side, std::size_t shape, const Questions& questions) {
   std::mt19937_64 chance(1);
   const std::vector<Question>& all = questions[shape];

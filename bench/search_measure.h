@@ -14,12 +14,14 @@ struct Measured {
   double seconds = 0;          // of all
   double cpu_seconds = 0;      // of the asking and the answering thread: what a busy machine does not blur
   std::uint64_t rows = 0;
+
+  void Add(const Measured& more);
 };
 
 // Every question of one shape in their order, after 500 of them to warm up.
 Result<Measured> MeasureShape(Side& side, std::size_t shape, const Questions& questions);
 // `asked` questions by the shapes' weights; the same for the same seed.
-Result<Measured> MeasureMix(Side& side, const Questions& questions, std::uint64_t seed, std::size_t asked = 40'000);
+Result<Measured> MeasureMix(Side& side, const Questions& questions, std::uint64_t seed, std::size_t asked);
 
 // RESULT side=SIDE WHAT asked=… p50_us=… p90_us=… p99_us=… max_us=… cpu_us=… rate=… rows=…
 void Report(const std::string& side, const std::string& what, Measured measured);

@@ -27,7 +27,7 @@ struct Arguments {
   std::string roles = "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler";
   std::string listen, certificate, key, key_holder;
   int prefecture = 10;
-  unsigned cache_mib = 128;
+  unsigned cache_mib = 192;
   std::string issuer, public_key;
 };
 
@@ -302,7 +302,7 @@ void AddNodeCommands(Cli& cli) {
   CLI::App* serve = cli.Command(nullptr, "serve", "ノードを動かす", [a] { return Serve(*a); });
   cli.TakesHome(serve);
   serve->add_option("--roles", a->roles, "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler");
-  serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 128）")->check(CLI::Range(16, 65'536));
+  serve->add_option("--cache", a->cache_mib, "記録ファイルの読取りに使うメモリ（MiB、既定 192）")->check(CLI::Range(16, 65'536));
   serve->add_option("--reconcile-every", a->reconcile_every, "機構との整合性確認を行う間隔（秒）。既定は行わない")
       ->check(CLI::Range(1, 31'536'000));
   serve->add_option("--listen", a->listen, "HTTP のアドレス（例 127.0.0.1:8443）");

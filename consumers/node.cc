@@ -162,7 +162,8 @@ struct Node::Impl {
     ASSIGN_OR_RETURN(o.matching, CurrentMatching(home));
     ASSIGN_OR_RETURN(const CopyKey copy_key, ReadCopyKeyFile(home.Path(kCopyKeyFile)));
     o.copies = std::make_shared<CopyKeying>(copy_key);
-    o.block_cache_bytes = options.cache_bytes;
+    o.block_cache_bytes = options.cache_bytes / 2;
+    o.version_cache_bytes = options.cache_bytes / 2;
     o.progress = options.progress;
     ASSIGN_OR_RETURN(projector, LiveProjector::Start(std::move(o), [this](const Status& status) {
                        Finish("projector", status);

@@ -27,7 +27,7 @@ struct NodeOptions {
   bool listen = false;  // serve the sockets
   // Of the notary: HTTP address and the certificate of its TLS; empty: none.
   std::string http, certificate_file, key_file;
-  std::size_t cache_bytes = std::size_t{128} << 20;  // of what the record file reads
+  std::size_t cache_bytes = std::size_t{192} << 20;  // of what the record file reads: half blocks, half versions
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of the projector catching up
   std::chrono::seconds reconcile_every{0};  // with 機構, by the reconciler itself; 0: only when ordered
 };

@@ -73,7 +73,7 @@ struct Projector::Impl {
     provisions = std::make_unique<provision_register::Writer>(*store);
     if (options.matching != nullptr) {
       search_writer = std::make_unique<SearchWriter>(*store, *options.matching, search_parts);
-      search = std::make_unique<Search>(*store, options.matching, search_parts);
+      search = std::make_unique<Search>(*store, options.matching, search_parts, options.version_cache_bytes);
     }
     if (options.copies != nullptr) {
       copies = std::make_unique<RecordCopies>(*store, options.copies);

@@ -38,7 +38,9 @@ struct ProjectorOptions {
   std::shared_ptr<const CopyKeying> copies;    // by which the record file is compared with another copy; null: it is not
   std::uint64_t bulk_from = 100'000;           // entries that make a bulk load worth while
   std::size_t bulk_buffer_bytes = 64u << 20;  // two of them
-  std::size_t block_cache_bytes = 128u << 20;  // of what is read
+  // Of what is read: blocks of the store, and versions that searches have found.
+  std::size_t block_cache_bytes = 128u << 20;
+  std::size_t version_cache_bytes = 64u << 20;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // of catching up
 };
 

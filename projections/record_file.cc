@@ -119,7 +119,9 @@ Result<Version> RecordFile::Read(StoreIterator& it, KeySlot subject, Position at
   };
   // Newest first, and so by falling 更新順番号 but for the late removals: those wait for their number's turn.
   for (it.Seek(VersionedKey(slot, at)); it.Valid() && it.key().starts_with(slot); it.Next()) {
-    ASSIGN_OR_RETURN(Version version, record_file::DecodeVersion(it.key(), it.value()));
+    auto decoded = record_file::DecodeVersion(it.key(), it.value());
+    RETURN_IF_ERROR(decoded.status());
+    Version& version = *decoded;
     if (version.effect == v1::EFFECT_REMOVED_LATE) {
       late.push_back(std::move(version));
       continue;
@@ -132,18 +134,10 @@ Result<Version> RecordFile::Read(StoreIterator& it, KeySlot subject, Position at
       if (held(*waiting)) return std::move(*waiting);
       waiting = late.erase(waiting);
     }
-    if (held(version)) return version;
+    if (held(version)) return decoded;
   }
   RETURN_IF_ERROR(it.status());
   return NotFound("no record of the resident then");
-}
-
-Result<Version> RecordFile::ReadAt(const Store& store, KeySlot subject, Position position) {
-  const std::string key = VersionedKey(SlotKey(subject), position);
-  const auto value = store.Get(kVersions, key);
-  if (value.status().code() == Code::kNotFound) return Corrupt("a version that the search index names is not there");
-  RETURN_IF_ERROR(value.status());
-  return record_file::DecodeVersion(key, *value);
 }
 
 Result<std::vector<Version>> RecordFile::VersionsOf(StoreIterator& it, KeySlot subject, Position at) {
@@ -181,6 +175,8 @@ Result<Digest> RecordFile::ContentDigest() const {
 
 namespace record_file {
 
+std::string EncodeKey(const Key& key) { return VersionedKey(SlotKey(key.subject), key.position); }
+
 Result<Key> DecodeKey(std::string_view key) {
   if (key.size() != 16) return Corrupt("key of a stored version has the wrong size");
   return Key{KeySlot(ReadU64(key)), PositionOf(key)};
@@ -190,7 +186,8 @@ Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
   if (value.size() < kFixed || value[0] != kVersionFormat) return Corrupt("stored version cannot be decoded");
   const auto issuer = static_cast<std::size_t>(static_cast<std::uint8_t>(value[kFixed - 1]));
   if (value.size() < kFixed + issuer) return Corrupt("stored version cannot be decoded");
-  Version out;
+  Result<Version> decoded{Version()};  // in place: a version is dear to move
+  Version& out = *decoded;
   out.position = PositionOf(key);
   out.effect = EffectOf(value);
   out.admitted_at = TimeMicros(static_cast<std::int64_t>(ReadU64(value.substr(2))));
@@ -201,7 +198,7 @@ Result<Version> DecodeVersion(std::string_view key, std::string_view value) {
   if (!out.notice.ParseFromArray(notice.data(), static_cast<int>(notice.size()))) {
     return Corrupt("stored notice cannot be decoded");
   }
-  return out;
+  return decoded;
 }
 
 std::string_view NoticeBytes(std::string_view value) {

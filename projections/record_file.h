@@ -79,8 +79,6 @@ class RecordFile {
   Result<Version> Read(KeySlot subject, Position at, std::optional<Date> on) const;
   // The same for many subjects: `versions` is an iterator over kVersions, taken once `at` was visible.
   static Result<Version> Read(StoreIterator& versions, KeySlot subject, Position at, std::optional<Date> on);
-  // The version that stands at exactly `position`. Errors: kCorrupt when none does.
-  static Result<Version> ReadAt(const Store& store, KeySlot subject, Position position);
   // Every version known at `at`, in the order of 更新順番号.
   Result<std::vector<Version>> History(KeySlot subject, Position at) const;
   // Every version known at `at`, by ascending position; none for a subject that is not there.
@@ -105,6 +103,7 @@ struct Key {
   KeySlot subject;
   Position position;
 };
+std::string EncodeKey(const Key& key);
 // Errors: kCorrupt.
 Result<Key> DecodeKey(std::string_view key);
 Result<Version> DecodeVersion(std::string_view key, std::string_view value);

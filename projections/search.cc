@@ -14,8 +14,9 @@ using search_index::Kind;
 using search_index::Period;
 using search_index::Periods;
 
-constexpr std::uint64_t kFirstShare = 256;
+constexpr std::uint64_t kFirstShare = 512;
 constexpr std::uint64_t kShareGrowth = 8;
+constexpr std::size_t kUsualPage = 128;
 // So many rows in a row that the birth or the municipality rules out, and a seek past them pays.
 constexpr int kStepsBeforeSeek = 8;
 // Rows that only later entries brought do not count as read, but so many end a search all the same.
@@ -282,9 +283,9 @@ std::vector<Way> WaysOf(const Query& query, const SearchParts& parts, Position a
 
 class Finding {
  public:
-  Finding(const Store& store, const Matching& matching, const Query& query, Position at, Date on, std::size_t limit,
+  Finding(const Store& store, const VersionCache& versions, const Matching& matching, const Query& query, Position at, Date on, std::size_t limit,
           std::uint64_t skip)
-      : store_(store), matching_(matching), query_(query), at_(at), on_(on), limit_(limit), skip_(skip) {}
+      : store_(store), versions_(versions), matching_(matching), query_(query), at_(at), on_(on), limit_(limit), skip_(skip) {}
 
   // False when `share` did not suffice.
   Result<bool> Run(Way& way, std::uint64_t share) {
@@ -321,6 +322,7 @@ class Finding {
     if (passed_ < skip_) {
       ++passed_;
     } else if (page_.hits.size() < limit_) {
+      if (page_.hits.empty()) page_.hits.reserve(std::min(limit_, kUsualPage));
       page_.hits.push_back(std::move(*version));
     } else {
       page_.more = true;
@@ -332,13 +334,14 @@ class Finding {
 
  private:
   std::uint64_t cost() const {
-    return page_.explanation.entries + page_.explanation.records * Search::kRecordCost;
+    const std::uint64_t wanted = std::min<std::uint64_t>(page_.hits.size(), Search::kShownFree);
+    return page_.explanation.entries + (page_.explanation.records - wanted) * Search::kRecordCost;
   }
   bool spent() const { return cost() > share_ || unseen_ > kUnseenMax; }
   bool done() const { return page_.more || spent(); }
 
   Result<Version> Read(KeySlot slot, std::optional<Position> stands) {
-    return stands ? RecordFile::ReadAt(store_, slot, *stands)
+    return stands ? versions_.Read(slot, *stands)
                   : RecordFile::Read(Iterator(RecordFile::kVersions), slot, at_, on_);
   }
 
@@ -489,6 +492,7 @@ class Finding {
   }
 
   const Store& store_;
+  const VersionCache& versions_;
   const Matching& matching_;
   const Query& query_;
   const Position at_;
@@ -509,7 +513,7 @@ class Finding {
 Result<SearchPage> Search::Find(const v1::SearchCondition& condition, Position at, Date on, std::size_t limit,
                                 const SearchCursor& from) const {
   ASSIGN_OR_RETURN(const Query query, Parse(*matching_, condition));
-  Finding finding(store_, *matching_, query, at, on, limit, from.skip);
+  Finding finding(store_, versions_, *matching_, query, at, on, limit, from.skip);
   const bool by_code = !condition.resident_code().empty(), by_number = !condition.individual_number().empty();
   if (by_code || by_number || !condition.subject().empty()) {
     auto slot = [&]() -> Result<KeySlot> {

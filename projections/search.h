@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "projections/search_index.h"
+#include "projections/version_cache.h"
 
 namespace daicho {
 
@@ -37,13 +38,15 @@ struct SearchPage {
 
 class Search {
  public:
-  // What one search may cost, in index entries; a record counts as kRecordCost of them.
+  // What one search may cost, in index entries; a record counts as kRecordCost of them, but for the first kShownFree
+  // persons on the page.
   static constexpr std::uint64_t kCostMax = 1u << 15;
   static constexpr std::uint64_t kRecordCost = 16;
+  static constexpr std::uint64_t kShownFree = 256;
 
-  // All borrowed, and kept up to date by a Projector.
-  Search(const Store& store, std::shared_ptr<const Matching> matching, const SearchParts& parts)
-      : store_(store), file_(store), matching_(std::move(matching)), parts_(parts) {}
+  // All borrowed, and kept up to date by a Projector. `cache_bytes`: of versions found lately.
+  Search(const Store& store, std::shared_ptr<const Matching> matching, const SearchParts& parts, std::size_t cache_bytes)
+      : store_(store), file_(store), versions_(store, cache_bytes), matching_(std::move(matching)), parts_(parts) {}
 
   const Matching& matching() const { return *matching_; }
 
@@ -57,6 +60,7 @@ class Search {
  private:
   const Store& store_;
   RecordFile file_;
+  VersionCache versions_;
   std::shared_ptr<const Matching> matching_;
   const SearchParts& parts_;
 };

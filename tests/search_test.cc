@@ -27,6 +27,8 @@ constexpr SpokenName kGiven[] = {{"花子", "はなこ"}, {"花", "はな"},   {
 constexpr const char* kAddresses[] = {"大手町一丁目１番１号", "大手町1-1-12", "大手町二丁目３番", "上佐野町123番地4　コーポ渡邊101号",
                                       "字三夜沢45", "鶴ヶ谷町6番地"};
 
+constexpr std::size_t kCacheBytes = 16 << 10;  // fewer places than there are residents
+
 struct Living {
   KeySlot slot;
   SubjectHandle handle{};
@@ -44,7 +46,7 @@ class SearchTest : public ::testing::Test {
     options.write_ahead_log = false;
     store_ = Store::Open(options).value();
     writer_ = std::make_unique<SearchWriter>(*store_, *matching_, parts_);
-    search_ = std::make_unique<Search>(*store_, matching_, parts_);
+    search_ = std::make_unique<Search>(*store_, matching_, parts_, kCacheBytes);
     file_ = std::make_unique<RecordFile>(*store_);
   }
 
@@ -323,6 +325,31 @@ TEST_F(SearchTest, FindsWhomAScanOfEveryRecordFindsAsOfAnyPosition) {
   EXPECT_GT(found, 1'000U);
   for (const char* family : {"search_names", "search_names(kana)", "search_addresses", "search_people", "search_parts"}) {
     EXPECT_GT(led[family], 0) << family;
+  }
+}
+
+TEST_F(SearchTest, ACachedVersionIsTheStoredOne) {
+  Live(300);
+  const VersionCache cache(*store_, kCacheBytes), none(*store_, 0);
+  // What does not fit into a place.
+  Living& large = residents_.front();
+  large.record.add_external_glyphs()->set_image_png(std::string(2 * VersionCache::kValueBytesMax, 'x'));
+  Admit(large, ++large.last, v1::NOTICE_KIND_AMEND, v1::EFFECT_AMENDED);
+  Commit();
+  auto versions = store_->NewIterator(RecordFile::kVersions);
+  for (int round = 0; round < 2; ++round) {
+    for (const Living& who : residents_) {
+      const auto stored = RecordFile::Read(versions, who.slot, Last(), std::nullopt);
+      ASSERT_TRUE(stored.ok());
+      for (const VersionCache* each : {&cache, &cache, &none}) {
+        const auto found = each->Read(who.slot, stored->position);
+        ASSERT_TRUE(found.ok()) << found.status().ToString();
+        EXPECT_EQ(found->position, stored->position);
+        EXPECT_EQ(found->handle, stored->handle);
+        EXPECT_EQ(found->notice.SerializeAsString(), stored->notice.SerializeAsString());
+      }
+      EXPECT_EQ(cache.Read(who.slot, Position(Last().value() + 1)).status().code(), Code::kCorrupt);
+    }
   }
 }
 
