@@ -1091,6 +1091,8 @@ Result<std::unique_ptr<Providing>> Providing::Start(ProvidingOptions options) {
 
 Result<ProvisionOutcome> Providing::Provide(const ProvisionAsked& asked) { return impl_->Provide(asked); }
 
+Status Providing::MakeTopics(const std::string& agency) { return impl_->MakeTopics(agency); }
+
 Result<std::string> Providing::StatusJson() const {
   using nlohmann::ordered_json;
   ordered_json out = {{"requests", ordered_json::array()}, {"agencies", ordered_json::array()}};
