@@ -256,13 +256,27 @@ def chaos(log, kills, role, seed, directory):
           f"{reference.size} entries each, all as undisturbed{middle}, {time.monotonic() - started:.0f} s", flush=True)
 
 
+def chaos_of_comparisons(log, kills, seed):
+    """The test of test_reconcile.py, with so many kills of the node and of the stand-in for 機構 in turn."""
+    os.environ.update(DAICHO_KILLS=str(kills), DAICHO_SEED=str(seed))
+    of = {"local": "OfKikou", "kafka": "OfKikouOnKafka"}[log]
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "unittest",
+                           f"test_reconcile.{of}.test_the_same_is_found_through_kills_of_either_side"],
+                          cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(done.stderr)
+    print(f"{log}: seed {seed}: {kills} kills of node and stand-in, each difference found, recorded once and closed, "
+          f"{time.monotonic() - begun:.0f} s", flush=True)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="ops/chaos")
     parser.add_argument("--log", choices=["local", "kafka", "both"], default="both")
     parser.add_argument("--kills", type=int, default=200, help="per log")
     parser.add_argument("--role", choices=list(VICTIMS), default="both")
-    parser.add_argument("--load", choices=["notices", "provision"], default="notices",
-                        help="what goes on meanwhile: municipalities send, or agencies ask")
+    parser.add_argument("--load", choices=["notices", "provision", "reconcile"], default="notices",
+                        help="what goes on meanwhile: municipalities send, agencies ask, or copies are compared")
     parser.add_argument("--seed", default=os.environ.get("DAICHO_SEED") or str(random.randrange(10**9)))
     options = parser.parse_args(arguments)
     failed = False
@@ -274,6 +288,8 @@ def main(arguments=None):
                     from provide_chaos import chaos_of_provision  # which builds on this module
 
                     chaos_of_provision(log, options.kills, options.seed, directory)
+                elif options.load == "reconcile":
+                    chaos_of_comparisons(log, options.kills, options.seed)
                 else:
                     chaos(log, options.kills, options.role, options.seed, directory)
             except Exception as failure:
