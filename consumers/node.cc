@@ -878,12 +878,6 @@ Status Node::Administer(v1::EventKind kind, const std::string& payload) {
       !impl_->projector->get()->WaitFor(Position(receipt.last_position() + 1), kVisibleWait)) {
     return Unavailable("admitted, but not visible yet");
   }
-  if (kind == v1::EVENT_KIND_AGENCY_REGISTERED && impl_->providing != nullptr) {
-    // Whoever is told that it is registered may ask at once.
-    v1::AgencyRegistered registered;
-    CHECK(registered.ParseFromString(payload));
-    return impl_->providing->MakeTopics(registered.agency());
-  }
   return {};
 }
 

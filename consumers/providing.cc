@@ -10,7 +10,6 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
 #include "consumers/cms_file.h"
@@ -166,8 +165,6 @@ struct Providing::Impl {
 
   std::mutex publishing_mutex;          // held while what the topics have is changing, or must not
   std::unique_ptr<LogWriter> feed;      // guarded by publishing_mutex
-  std::set<std::string> topics_made;    // guarded by topics_mutex
-  std::mutex topics_mutex;
   std::jthread submitting, publishing, following, asking;
 
   // --- into the ledger ---------------------------------------------------------------------------
@@ -278,16 +275,6 @@ struct Providing::Impl {
 
   // --- on the agencies' topics -------------------------------------------------------------------
 
-  Status MakeTopics(const std::string& agency) {
-    const std::lock_guard lock(topics_mutex);
-    if (topics_made.contains(agency)) return {};
-    for (const std::string& topic : {topics.Provision(agency), topics.Request(agency), topics.Reply(agency)}) {
-      RETURN_IF_ERROR(options.log->CreateTopic(topic));
-    }
-    topics_made.insert(agency);
-    return {};
-  }
-
   static TopicRecord RecordOf(const Topics& topics, const Publication& publication) {
     TopicRecord out;
     out.topic = topics.Provision(publication.agency);
@@ -303,7 +290,6 @@ struct Providing::Impl {
     }
     std::vector<TopicRecord> records;
     for (const Publication& publication : group) {
-      RETURN_IF_ERROR(MakeTopics(publication.agency));
       records.push_back(RecordOf(topics, publication));
     }
     Status status = feed->Append(records);
@@ -352,7 +338,6 @@ struct Providing::Impl {
     const ProvisionRegister provided(projector->store());
     ASSIGN_OR_RETURN(const std::vector<std::string> agencies, provided.Agencies());
     for (const std::string& agency : agencies) {
-      RETURN_IF_ERROR(MakeTopics(agency));
       ASSIGN_OR_RETURN(Position next, PublishedUpTo(agency));
       ProvisionRegister::Filter filter;
       filter.agency = agency;
@@ -863,7 +848,6 @@ struct Providing::Impl {
     while (!Stopping()) {
       const std::shared_ptr<const Registry> in_force = options.projector()->registry();
       const Registry& registry = *in_force;
-      for (const auto& [agency, registered] : registry.agencies()) RETURN_IF_ERROR(MakeTopics(agency));
       for (const std::string& topic : topics_wanted(registry)) {
         if (std::ranges::find(sources, topic) != sources.end()) continue;
         ASSIGN_OR_RETURN(const Cursor from, CursorOf(topic));
@@ -1090,8 +1074,6 @@ Result<std::unique_ptr<Providing>> Providing::Start(ProvidingOptions options) {
 }
 
 Result<ProvisionOutcome> Providing::Provide(const ProvisionAsked& asked) { return impl_->Provide(asked); }
-
-Status Providing::MakeTopics(const std::string& agency) { return impl_->MakeTopics(agency); }
 
 Result<std::string> Providing::StatusJson() const {
   using nlohmann::ordered_json;

@@ -76,9 +76,6 @@ class Providing {
   // kUnavailable while the same request is being answered or when an event could not be recorded: ask again.
   Result<ProvisionOutcome> Provide(const ProvisionAsked& asked);
 
-  // Makes the topics by which the agency asks and is answered, if they are not there yet. Errors: of the log.
-  Status MakeTopics(const std::string& agency);
-
   // Requests under way and what the agencies have not confirmed, as JSON.
   Result<std::string> StatusJson() const;
 

@@ -1,6 +1,7 @@
 // Names of topics: "daicho.<prefecture>.<what>".
 #pragma once
 
+#include <array>
 #include <string>
 
 namespace daicho {
@@ -16,6 +17,9 @@ struct Topics {
   std::string Provision(const std::string& agency) const { return Prefix() + "provision." + agency; }
   std::string Request(const std::string& agency) const { return Prefix() + "request." + agency; }
   std::string Reply(const std::string& agency) const { return Prefix() + "reply." + agency; }
+  std::array<std::string, 3> OfAgency(const std::string& agency) const {
+    return {Provision(agency), Request(agency), Reply(agency)};
+  }
 };
 
 }  // namespace daicho

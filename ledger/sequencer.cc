@@ -162,6 +162,9 @@ struct Sequencer::Impl {
     for (const auto& [issuer, registered] : replay.registry().issuers()) {
       ASSIGN_OR_RETURN(answered[issuer], ResumeAt(issuer));
     }
+    for (const auto& [agency, registered] : replay.registry().agencies()) {
+      RETURN_IF_ERROR(CreateAgencyTopics(agency));
+    }
     if (replay.next_position() == Position(0)) {
       const std::string registrar = RoleIssuer(options.prefecture, "registrar");
       ASSIGN_OR_RETURN(answered[registrar], ResumeAt(registrar));
@@ -321,6 +324,9 @@ struct Sequencer::Impl {
       const std::lock_guard lock(mutex);
       to_assign.emplace_back(issuer, Cursor(0));
     }
+    for (const auto& [agency, registered] : after.agencies()) {
+      if (!before.agencies().contains(agency)) RETURN_IF_ERROR(CreateAgencyTopics(agency));
+    }
     return {};
   }
 
@@ -357,6 +363,11 @@ struct Sequencer::Impl {
   Status CreateIssuerTopics(const std::string& issuer) {
     RETURN_IF_ERROR(options.log->CreateTopic(topics.Inbox(issuer)));
     return options.log->CreateTopic(topics.Receipt(issuer));
+  }
+
+  Status CreateAgencyTopics(const std::string& agency) {
+    for (const std::string& topic : topics.OfAgency(agency)) RETURN_IF_ERROR(options.log->CreateTopic(topic));
+    return {};
   }
 
   // Behind the last submission of the issuer that was answered.
