@@ -16,7 +16,6 @@ using search_index::Periods;
 
 constexpr std::uint64_t kFirstShare = 512;
 constexpr std::uint64_t kShareGrowth = 8;
-constexpr std::size_t kUsualPage = 128;
 // So many rows in a row that the birth or the municipality rules out, and a seek past them pays.
 constexpr int kStepsBeforeSeek = 8;
 // Rows that only later entries brought do not count as read, but so many end a search all the same.
@@ -283,9 +282,16 @@ std::vector<Way> WaysOf(const Query& query, const SearchParts& parts, Position a
 
 class Finding {
  public:
-  Finding(const Store& store, const VersionCache& versions, const Matching& matching, const Query& query, Position at, Date on, std::size_t limit,
-          std::uint64_t skip)
-      : store_(store), versions_(versions), matching_(matching), query_(query), at_(at), on_(on), limit_(limit), skip_(skip) {}
+  Finding(const Store& store, const VersionCache& versions, const Matching& matching, const Query& query, Position at,
+          Date on, std::size_t limit, std::uint64_t skip)
+      : store_(store),
+        versions_(versions),
+        matching_(matching),
+        query_(query),
+        at_(at),
+        on_(on),
+        limit_(limit),
+        skip_(skip) {}
 
   // False when `share` did not suffice.
   Result<bool> Run(Way& way, std::uint64_t share) {
@@ -322,7 +328,6 @@ class Finding {
     if (passed_ < skip_) {
       ++passed_;
     } else if (page_.hits.size() < limit_) {
-      if (page_.hits.empty()) page_.hits.reserve(std::min(limit_, kUsualPage));
       page_.hits.push_back(std::move(*version));
     } else {
       page_.more = true;

@@ -19,7 +19,8 @@ class VersionCache {
   // Longer versions, as those with images of glyphs, are not kept.
   static constexpr std::size_t kValueBytesMax = 364;
 
-  // `store`: borrowed. `bytes`: at most so many are used; memory is taken as it fills.
+  // `store`: borrowed. `bytes`: at most so many are used, but for one place that there always is; memory is taken as it
+  // fills.
   VersionCache(const Store& store, std::size_t bytes);
 
   // The version that stands at exactly `position`. Errors: kCorrupt when none does. Thread-safe.
@@ -34,10 +35,14 @@ class VersionCache {
   };
   static_assert(sizeof(Place) == 384);
   struct Unmap {
-    std::size_t bytes;
+    std::size_t count;
     void operator()(Place* places) const;
   };
 
+  // Its value, if it is kept; else empty.
+  std::string Find(KeySlot subject, Position position) const;
+  void Keep(KeySlot subject, Position position, std::string_view value) const;
+  std::size_t PlaceOf(KeySlot subject) const { return static_cast<std::size_t>(subject.value() % count_); }
   std::mutex& MutexOf(std::size_t place) const { return mutexes_[place % mutexes_.size()]; }
 
   const Store& store_;
