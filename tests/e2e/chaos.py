@@ -256,14 +256,14 @@ def chaos(log, kills, role, seed, directory):
           f"{reference.size} entries each, all as undisturbed{middle}, {time.monotonic() - started:.0f} s", flush=True)
 
 
-def chaos_of_comparisons(log, kills, seed):
+def chaos_of_comparisons(log, kills, seed, directory):
     """The test of test_reconcile.py, with so many kills of the node and of the stand-in for 機構 in turn."""
-    os.environ.update(DAICHO_KILLS=str(kills), DAICHO_SEED=str(seed))
+    settings = {"DAICHO_KILLS": str(kills), "DAICHO_SEED": str(seed), "DAICHO_KEEP": "1", "TMPDIR": str(directory)}
     of = {"local": "OfKikou", "kafka": "OfKikouOnKafka"}[log]
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "unittest",
                            f"test_reconcile.{of}.test_the_same_is_found_through_kills_of_either_side"],
-                          cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+                          cwd=pathlib.Path(__file__).parent, env=os.environ | settings, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(done.stderr)
     print(f"{log}: seed {seed}: {kills} kills of node and stand-in, each difference found, recorded once and closed, "
@@ -289,7 +289,7 @@ def main(arguments=None):
 
                     chaos_of_provision(log, options.kills, options.seed, directory)
                 elif options.load == "reconcile":
-                    chaos_of_comparisons(log, options.kills, options.seed)
+                    chaos_of_comparisons(log, options.kills, options.seed, directory)
                 else:
                     chaos(log, options.kills, options.role, options.seed, directory)
             except Exception as failure:
