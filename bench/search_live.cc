@@ -143,9 +143,12 @@ Result<Measured> MoveAlone(OpenedHome& home, Movers& movers) {
 
 Status Measure(OpenedHome& home, Movers& movers, const Questions& questions) {
   Inside inside(home);
-  const auto begun = steady_clock::now();
-  ASSIGN_OR_RETURN(const Measured quiet,
-                   AskUntil(inside, questions, [&] { return steady_clock::now() > begun + kQuiet; }));
+  const auto ask_in_quiet = [&] {
+    const auto until = steady_clock::now() + kQuiet;
+    return AskUntil(inside, questions, [until] { return steady_clock::now() > until; });
+  };
+  RETURN_IF_ERROR(ask_in_quiet().status());  // warms
+  ASSIGN_OR_RETURN(const Measured quiet, ask_in_quiet());
   Report("inside", "stage=quiet", quiet);
   ASSIGN_OR_RETURN(const Measured applying, AskWhileApplying(home, movers, inside, questions));
   Report("inside", "stage=applying", applying);
