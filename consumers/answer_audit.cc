@@ -11,38 +11,6 @@
 namespace daicho {
 namespace {
 
-constexpr auto kKinds = std::to_array<AnswerFindingInfo>({
-    {AnswerFindingKind::kUndecodable, "undecodable", "提供の記録を読み取れません"},
-    {AnswerFindingKind::kSignature, "request-signature", "照会に、利用機関の正しい署名がありません"},
-    {AnswerFindingKind::kOperator, "operator", "権限のない操作者、または操作者の正しい署名のない提供です"},
-    {AnswerFindingKind::kBasis, "basis", "その日に効力のある根拠によらない提供です"},
-    {AnswerFindingKind::kNotPermitted, "not-permitted", "規則が認めない照会に答えています"},
-    {AnswerFindingKind::kPolicy, "policy", "適用したとする規則または協定が、その時のものではありません"},
-    {AnswerFindingKind::kRefusal, "refusal", "拒否の理由がないか、理由が異なります"},
-    {AnswerFindingKind::kNotRefused, "not-refused", "拒否すべき条件（利用停止など）に答えています"},
-    {AnswerFindingKind::kPerson, "person", "条件に合う者と異なる者、または異なる結果を答えています"},
-    {AnswerFindingKind::kField, "field", "認められた項目と異なる項目を提供しています"},
-    {AnswerFindingKind::kDigest, "result-digest", "答えの内容が、再び評価した内容と異なります"},
-    {AnswerFindingKind::kElsewhere, "elsewhere", "機構への照会とその回答によらずに、他県の者について答えています"},
-    {AnswerFindingKind::kCounts, "counts", "件数が合いません"},
-    {AnswerFindingKind::kTime, "time", "評価した位置または日が、答えた時と合いません"},
-    {AnswerFindingKind::kChunks, "chunks", "一つの照会への答えが、欠けているか、重複しているか、互いに合いません"},
-    {AnswerFindingKind::kDeliveryChanged, "delivery-changed", "利用機関に渡された答えが、記録されたものと異なります"},
-    {AnswerFindingKind::kDeliveryMissing, "delivery-missing", "利用機関に渡されるべき答えがありません"},
-    {AnswerFindingKind::kDeliveryTwice, "delivery-twice", "同じ答えが二度渡されています"},
-    {AnswerFindingKind::kDeliveryForeign, "delivery-foreign", "記録のない答えが利用機関に渡されています"},
-    {AnswerFindingKind::kReceipt, "receipt", "受領の署名または対象が正しくありません"},
-});
-
-constexpr bool InOrder() {
-  for (std::size_t i = 0; i < kKinds.size(); ++i) {
-    if (static_cast<std::size_t>(kKinds[i].kind) != i) return false;
-  }
-  return true;
-}
-static_assert(InOrder());
-static_assert(kKinds.size() == static_cast<std::size_t>(AnswerFindingKind::kReceipt) + 1);
-
 constexpr std::size_t kRegistriesMax = 64;
 constexpr std::size_t kSignaturesMax = 100'000;
 
@@ -59,9 +27,6 @@ std::set<std::string> SetOf(const List& list) {
 std::uint64_t ValueOf(const std::optional<Position>& position) { return position ? position->value() : 0; }
 
 }  // namespace
-
-std::span<const AnswerFindingInfo> AnswerFindingKinds() { return kKinds; }
-const AnswerFindingInfo& InfoOf(AnswerFindingKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
 
 void AnswerAudit::RegistryChanged(Position position) {
   const std::lock_guard lock(mutex_);
@@ -87,7 +52,7 @@ Result<std::shared_ptr<const Registry>> AnswerAudit::RegistryAt(Position at) {
 // One event.
 class AnswerAudit::Judging {
  public:
-  Judging(AnswerAudit& audit, const ProvidedEvent& event, const AnswerFindingSink& sink)
+  Judging(AnswerAudit& audit, const ProvidedEvent& event, const ReexecutionFindingSink& sink)
       : audit_(audit),
         event_(event),
         provision_(event.provision),
@@ -97,12 +62,12 @@ class AnswerAudit::Judging {
 
   Status Run() {
     if (at_ >= event_.position) {
-      Find(AnswerFindingKind::kTime, "evaluated_at lies behind the event");
+      Find(ReexecutionFindingKind::kTime, "evaluated_at lies behind the event");
       return {};
     }
     const auto day = ParseDate(provision_.judged_on());
     if (!day) {
-      Find(AnswerFindingKind::kTime, "judged_on is no date");
+      Find(ReexecutionFindingKind::kTime, "judged_on is no date");
       return {};
     }
     day_ = *day;
@@ -113,7 +78,7 @@ class AnswerAudit::Judging {
   }
 
  private:
-  void Find(AnswerFindingKind kind, std::string detail, int part = 0) {
+  void Find(ReexecutionFindingKind kind, std::string detail, int part = 0) {
     sink_({event_.position, part, kind, std::move(detail)});
   }
   bool IsFollowUp() const { return provision_.cause_position() != 0; }
@@ -137,7 +102,7 @@ class AnswerAudit::Judging {
     const Date admitted = JapanDate(event_.admitted_at);
     ASSIGN_OR_RETURN(const Position by_its_day, LastBy(EndOfDay(day_)));
     if (day_ > admitted || at_ > by_its_day) {
-      Find(AnswerFindingKind::kTime, "judged_on is not the day of the evaluation");
+      Find(ReexecutionFindingKind::kTime, "judged_on is not the day of the evaluation");
       return {};
     }
     // The later answers of a request are evaluated as the first one was.
@@ -145,7 +110,7 @@ class AnswerAudit::Judging {
     const TimeMicros begun(event_.admitted_at.value() - std::chrono::microseconds(kAnswerDelayMax).count());
     ASSIGN_OR_RETURN(const Position by_then, LastBy(begun));
     if (at_ < by_then || day_ < JapanDate(begun)) {
-      Find(AnswerFindingKind::kTime, "evaluated long before it was answered");
+      Find(ReexecutionFindingKind::kTime, "evaluated long before it was answered");
     }
     return {};
   }
@@ -164,7 +129,7 @@ class AnswerAudit::Judging {
     const bool adds_up = said[0] + said[1] + said[2] + said[3] == provision_.result_count() &&
                          provision_.result_count() == event_.parts.size();
     if (!adds_up || (whole && !std::equal(counts.begin() + 1, counts.end(), said))) {
-      Find(AnswerFindingKind::kCounts, "the counts are not those of the answers");
+      Find(ReexecutionFindingKind::kCounts, "the counts are not those of the answers");
     }
   }
 
@@ -219,12 +184,12 @@ class AnswerAudit::Judging {
   // --- refused as a whole --------------------------------------------------------------------------
 
   Status CheckRefused() {
-    if (!event_.parts.empty()) Find(AnswerFindingKind::kNotPermitted, "refused, and yet answered");
+    if (!event_.parts.empty()) Find(ReexecutionFindingKind::kNotPermitted, "refused, and yet answered");
     ASSIGN_OR_RETURN(const std::optional<bool> right, IsRightlyRefused());
     if (!right) {
       Unjudged();
     } else if (!*right) {
-      Find(AnswerFindingKind::kRefusal, "refused for " + ReasonWord(provision_.refusal()));
+      Find(ReexecutionFindingKind::kRefusal, "refused for " + ReasonWord(provision_.refusal()));
     }
     return {};
   }
@@ -266,30 +231,30 @@ class AnswerAudit::Judging {
   Status CheckAnswered() {
     const auto agency = then_->agencies().find(provision_.agency());
     if (agency == then_->agencies().end()) {
-      Find(AnswerFindingKind::kNotPermitted, "unknown_agency");
+      Find(ReexecutionFindingKind::kNotPermitted, "unknown_agency");
       return {};
     }
     const bool transfer = agency->second.recipient() == v1::RECIPIENT_CLASS_DEPARTMENT;
     if (agency->second.recipient() != provision_.recipient() ||
         event_.kind != (transfer ? v1::EVENT_KIND_TRANSFER : v1::EVENT_KIND_PROVISION)) {
-      Find(AnswerFindingKind::kNotPermitted, "the agency is of another class of recipients");
+      Find(ReexecutionFindingKind::kNotPermitted, "the agency is of another class of recipients");
     }
     if (IsFollowUp()) {
       RETURN_IF_ERROR(CheckFollowUp());
     } else if (!IsSigned()) {
-      Find(AnswerFindingKind::kSignature, "by the key that the agency had then");
+      Find(ReexecutionFindingKind::kSignature, "by the key that the agency had then");
     } else if (const auto refusal = OperatorRefusal(); refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
-      Find(AnswerFindingKind::kOperator, ReasonWord(refusal));
+      Find(ReexecutionFindingKind::kOperator, ReasonWord(refusal));
     }
     ASSIGN_OR_RETURN(const ProvisionDecision decision, DecideAnswered());
     if (!decision.permitted()) {
       const bool basis = decision.refusal == v1::REFUSAL_REASON_BASIS;
-      Find(basis ? AnswerFindingKind::kBasis : AnswerFindingKind::kNotPermitted, ReasonWord(decision.refusal));
+      Find(basis ? ReexecutionFindingKind::kBasis : ReexecutionFindingKind::kNotPermitted, ReasonWord(decision.refusal));
       return {};
     }
     if (provision_.policy_position() != ValueOf(decision.policy) ||
         provision_.agreement_position() != ValueOf(decision.agreement)) {
-      Find(AnswerFindingKind::kPolicy, "another one was in force");
+      Find(ReexecutionFindingKind::kPolicy, "another one was in force");
     }
     return CheckParts(decision);
   }
@@ -307,13 +272,13 @@ class AnswerAudit::Judging {
   Status CheckFollowUp() {
     const Position cause(provision_.cause_position());
     if (cause > at_ || event_.parts.size() != 1) {
-      Find(AnswerFindingKind::kNotPermitted, "no update of one person caused it");
+      Find(ReexecutionFindingKind::kNotPermitted, "no update of one person caused it");
       return {};
     }
     if (!event_.parts[0].result) return {};
     const auto subject = ToArray<16>(event_.parts[0].result->condition().subject());
     if (!subject.ok()) {
-      Find(AnswerFindingKind::kNotPermitted, "names nobody who is followed");
+      Find(ReexecutionFindingKind::kNotPermitted, "names nobody who is followed");
       return {};
     }
     ASSIGN_OR_RETURN(const auto subscriptions, provided_.SubscriptionsOf(*subject, cause));
@@ -324,7 +289,7 @@ class AnswerAudit::Judging {
     if (AnythingErased()) {
       Unjudged();
     } else {
-      Find(AnswerFindingKind::kNotPermitted, "the agency did not follow the person then");
+      Find(ReexecutionFindingKind::kNotPermitted, "the agency did not follow the person then");
     }
     return {};
   }
@@ -359,7 +324,7 @@ class AnswerAudit::Judging {
       all_good &= good;
     }
     if (all_good && View(lines.Final()) != provision_.result_digest()) {
-      Find(AnswerFindingKind::kDigest, "of all answers of the event");
+      Find(ReexecutionFindingKind::kDigest, "of all answers of the event");
     }
     return {};
   }
@@ -385,21 +350,21 @@ class AnswerAudit::Judging {
     const bool must_be_refused = must.outcome() == v1::ANSWER_OUTCOME_REFUSED;
     if (said_refused) {
       if (!must_be_refused || said.refusal() != must.refusal()) {
-        Find(AnswerFindingKind::kRefusal, "refused for " + ReasonWord(said.refusal()), number);
+        Find(ReexecutionFindingKind::kRefusal, "refused for " + ReasonWord(said.refusal()), number);
         return false;
       }
     } else if (must_be_refused) {
-      Find(AnswerFindingKind::kNotRefused, ReasonWord(must.refusal()), number);
+      Find(ReexecutionFindingKind::kNotRefused, ReasonWord(must.refusal()), number);
       return false;
     }
     if (said.outcome() != must.outcome() || said.match_count() != must.match_count()) {
-      Find(AnswerFindingKind::kPerson, "another outcome", number);
+      Find(ReexecutionFindingKind::kPerson, "another outcome", number);
     } else if (!same_person || said.version_position() != must.version_position()) {
-      Find(AnswerFindingKind::kPerson, same_person ? "another version of the record" : "another person", number);
+      Find(ReexecutionFindingKind::kPerson, same_person ? "another version of the record" : "another person", number);
     } else if (SetOf(said.released_fields()) != SetOf(must.released_fields())) {
-      Find(AnswerFindingKind::kField, FieldsApart(said, must), number);
+      Find(ReexecutionFindingKind::kField, FieldsApart(said, must), number);
     } else {
-      Find(AnswerFindingKind::kDigest, "of the answer, or what the record says of it", number);
+      Find(ReexecutionFindingKind::kDigest, "of the answer, or what the record says of it", number);
     }
     return false;
   }
@@ -407,7 +372,7 @@ class AnswerAudit::Judging {
   // Of a condition that nobody here fits: the answer is what 機構 told of it before, on the request's own terms.
   Status CompareElsewhere(const AnswerBasis& basis, const v1::ProvisionResult& said, const ConditionAnswer& here, int number) {
     const auto find = [&](const char* detail) {
-      Find(AnswerFindingKind::kElsewhere, detail, number);
+      Find(ReexecutionFindingKind::kElsewhere, detail, number);
       return Status();
     };
     if (said.inquiry().empty()) {
@@ -465,22 +430,22 @@ class AnswerAudit::Judging {
   AnswerAudit& audit_;
   const ProvidedEvent& event_;
   const v1::Provision& provision_;
-  const AnswerFindingSink& sink_;
+  const ReexecutionFindingSink& sink_;
   const Position at_;
   const ProvisionRegister provided_;
   Date day_;
   std::shared_ptr<const Registry> then_;
 };
 
-Status AnswerAudit::Check(const ProvidedEvent& event, const AnswerFindingSink& sink) {
+Status AnswerAudit::Check(const ProvidedEvent& event, const ReexecutionFindingSink& sink) {
   return Judging(*this, event, sink).Run();
 }
 
 Status AnswerAudit::CheckReceipt(Position position, const v1::DeliveryReceived& received,
-                                 const AnswerFindingSink& sink) {
+                                 const ReexecutionFindingSink& sink) {
   v1::AgencyReceipt receipt;
   if (!receipt.ParseFromString(received.receipt())) {
-    sink({position, 0, AnswerFindingKind::kUndecodable, "of a receipt"});
+    sink({position, 0, ReexecutionFindingKind::kUndecodable, "of a receipt"});
     return {};
   }
   const Position delivered(receipt.provision_position());
@@ -492,7 +457,7 @@ Status AnswerAudit::CheckReceipt(Position position, const v1::DeliveryReceived& 
   if (!event.ok() && event.status().code() != Code::kNotFound) return event.status();
   if (!event.ok() || delivered > position || event->provision.agency() != receipt.agency() ||
       event->provision.delivered_digest() != receipt.delivered_digest()) {
-    sink({position, 0, AnswerFindingKind::kReceipt, "of what was not delivered"});
+    sink({position, 0, ReexecutionFindingKind::kReceipt, "of what was not delivered"});
     return {};
   }
   // By a key that the agency had between the delivery and the receipt.
@@ -500,7 +465,7 @@ Status AnswerAudit::CheckReceipt(Position position, const v1::DeliveryReceived& 
     const bool held = span.from <= position && (!span.until || *span.until > delivered);
     if (held && IsSignedBy(span.key, std::string(kAgencyReceiptTag) + received.receipt(), received.signature())) return {};
   }
-  sink({position, 0, AnswerFindingKind::kReceipt, "without the agency's signature"});
+  sink({position, 0, ReexecutionFindingKind::kReceipt, "without the agency's signature"});
   return {};
 }
 

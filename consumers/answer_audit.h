@@ -5,63 +5,18 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "consumers/provision_answer.h"
+#include "consumers/reexecution_finding.h"
 #include "projections/projector.h"
 
 namespace daicho {
-
-enum class AnswerFindingKind {
-  // of an event, or of one answer
-  kUndecodable,
-  kSignature,
-  kOperator,
-  kBasis,
-  kNotPermitted,
-  kPolicy,
-  kRefusal,
-  kNotRefused,
-  kPerson,
-  kField,
-  kDigest,
-  kElsewhere,
-  kCounts,
-  kTime,
-  // of a request
-  kChunks,
-  // of what the agency has
-  kDeliveryChanged,
-  kDeliveryMissing,
-  kDeliveryTwice,
-  kDeliveryForeign,
-  kReceipt,
-};
-
-struct AnswerFindingInfo {
-  AnswerFindingKind kind;
-  std::string_view id;        // in reports. Never change.
-  std::string_view japanese;  // what it means, for officials
-};
-// All kinds, in the order of the enum.
-std::span<const AnswerFindingInfo> AnswerFindingKinds();
-const AnswerFindingInfo& InfoOf(AnswerFindingKind kind);
-
-struct AnswerFinding {
-  Position position;
-  int part = 0;  // of the event: 0 the event itself, 1 … an answer
-  AnswerFindingKind kind;
-  std::string detail;  // nothing of any person
-};
-using AnswerFindingSink = std::function<void(AnswerFinding)>;
 
 // A PROVISION or TRANSFER, opened.
 struct ProvidedEvent {
@@ -87,9 +42,9 @@ class AnswerAudit {
   // The entry at `position` changed the registry. In ascending order, each before the events behind it are checked.
   void RegistryChanged(Position position);
   // Errors: of the store.
-  Status Check(const ProvidedEvent& event, const AnswerFindingSink& sink);
+  Status Check(const ProvidedEvent& event, const ReexecutionFindingSink& sink);
   // A DELIVERY_RECEIVED.
-  Status CheckReceipt(Position position, const v1::DeliveryReceived& received, const AnswerFindingSink& sink);
+  Status CheckReceipt(Position position, const v1::DeliveryReceived& received, const ReexecutionFindingSink& sink);
 
   std::uint64_t answers() const { return answers_; }
   // Parts without a key: nothing can be said of them.

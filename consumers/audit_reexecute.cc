@@ -38,27 +38,27 @@ bool IsProvision(v1::EventKind kind) { return kind == v1::EVENT_KIND_PROVISION |
 // Keeps the findings of all threads.
 class Findings {
  public:
-  void Take(AnswerFinding finding) {
+  void Take(ReexecutionFinding finding) {
     const std::lock_guard lock(mutex_);
     ++total_;
     if (kept_.size() < kFindingsMax) kept_.push_back(std::move(finding));
   }
   void PutInto(Reexecution& out) {
-    std::ranges::sort(kept_, {}, [](const AnswerFinding& f) { return std::tie(f.position, f.part, f.kind); });
+    std::ranges::sort(kept_, {}, [](const ReexecutionFinding& f) { return std::tie(f.position, f.part, f.kind); });
     out.findings = std::move(kept_);
     out.findings_total = total_;
   }
 
  private:
   std::mutex mutex_;
-  std::vector<AnswerFinding> kept_;
+  std::vector<ReexecutionFinding> kept_;
   std::uint64_t total_ = 0;
 };
 
 // Opens events and has them judged, on threads of its own.
 class Workers {
  public:
-  Workers(AnswerAudit& audit, const KeyStore& keys, AnswerFindingSink sink, unsigned count)
+  Workers(AnswerAudit& audit, const KeyStore& keys, ReexecutionFindingSink sink, unsigned count)
       : audit_(audit), keys_(keys), sink_(std::move(sink)) {
     for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { Work(); });
   }
@@ -134,7 +134,7 @@ class Workers {
     if (!IsProvision(prepared.header.kind())) {
       v1::DeliveryReceived received;
       if (received.ParseFromString(*first)) return audit_.CheckReceipt(position, received, sink_);
-      sink_({position, 0, AnswerFindingKind::kUndecodable, "of a receipt"});
+      sink_({position, 0, ReexecutionFindingKind::kUndecodable, "of a receipt"});
       return {};
     }
     ProvidedEvent event;
@@ -151,13 +151,13 @@ class Workers {
       decoded &= out.result.emplace().ParseFromString(*payload);
     }
     if (decoded) return audit_.Check(event, sink_);
-    sink_({position, 0, AnswerFindingKind::kUndecodable, "of a provision"});
+    sink_({position, 0, ReexecutionFindingKind::kUndecodable, "of a provision"});
     return {};
   }
 
   AnswerAudit& audit_;
   const KeyStore& keys_;
-  AnswerFindingSink sink_;
+  ReexecutionFindingSink sink_;
   Job job_;  // not handed over yet
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -173,7 +173,7 @@ class Workers {
 class Requests {
  public:
   // `from` behind the beginning: of a request that began before it only the rest is seen.
-  Requests(const AnswerFindingSink& sink, bool from_the_beginning, TimeMicros now)
+  Requests(const ReexecutionFindingSink& sink, bool from_the_beginning, TimeMicros now)
       : sink_(sink), from_the_beginning_(from_the_beginning), now_(now) {}
 
   void Take(const Event& event) {
@@ -194,7 +194,7 @@ class Requests {
     const bool follows = provision.chunk() == request.next && provision.chunk() < provision.chunk_count() &&
                          request.common == Common(provision);
     if (!follows) {
-      Find(event.position, AnswerFindingKind::kChunks,
+      Find(event.position, ReexecutionFindingKind::kChunks,
            fmt::format("answer {} of {}, awaited {}", provision.chunk() + 1, provision.chunk_count(), request.next + 1));
       return;
     }
@@ -204,7 +204,7 @@ class Requests {
     request.last_at = event.admitted_at;
     request.chunks = provision.chunk_count();
     if (request.next == request.chunks && request.whole && request.results != provision.conditions()) {
-      Find(event.position, AnswerFindingKind::kCounts,
+      Find(event.position, ReexecutionFindingKind::kCounts,
            fmt::format("{} answers to {} conditions", request.results, provision.conditions()));
     }
   }
@@ -212,7 +212,7 @@ class Requests {
   void Finish() {
     for (const auto& [name, request] : open_) {
       if (request.next == request.chunks || UnderWay(request.last_at)) continue;
-      Find(request.last, AnswerFindingKind::kChunks, fmt::format("ends after {} of {}", request.next, request.chunks));
+      Find(request.last, ReexecutionFindingKind::kChunks, fmt::format("ends after {} of {}", request.next, request.chunks));
     }
   }
 
@@ -235,7 +235,7 @@ class Requests {
     TimeMicros last_at;
   };
 
-  void Find(Position position, AnswerFindingKind kind, std::string detail) {
+  void Find(Position position, ReexecutionFindingKind kind, std::string detail) {
     sink_({position, 0, kind, std::move(detail)});
   }
 
@@ -255,7 +255,7 @@ class Requests {
     return Sha256Of({common.SerializeAsString()});
   }
 
-  const AnswerFindingSink& sink_;
+  const ReexecutionFindingSink& sink_;
   const bool from_the_beginning_;
   const TimeMicros now_;
   std::map<std::tuple<std::string, std::string, std::string>, Request> open_;
@@ -277,6 +277,7 @@ class Reexecutor {
     out_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     out_.processor_seconds = static_cast<double>(std::clock() - processor_begun) / CLOCKS_PER_SEC;
     RETURN_IF_ERROR(CheckDeliveries(requests));
+    RETURN_IF_ERROR(CheckComparisons());
     RETURN_IF_ERROR(Clear());
     findings_.PutInto(out_);
     out_.ended = options_.clock->Now();
@@ -377,6 +378,15 @@ class Reexecutor {
     return {};
   }
 
+  Status CheckComparisons() {
+    ConsistencyAudit audit(*projector_, *newest_, options_.copy_key, out_.begun);
+    RETURN_IF_ERROR(audit.Check(options_.from, last_, sink_));
+    out_.runs = audit.runs();
+    out_.differences = audit.differences();
+    out_.unjudged += audit.unjudged();
+    return {};
+  }
+
   // What stands on an agency's topic against what must have been delivered to it.
   Status CheckTopic(const std::string& agency, const std::vector<Requests::Delivery>& delivered,
                     const Requests& requests) {
@@ -395,7 +405,7 @@ class Reexecutor {
     for (std::size_t i = 0; i < delivered.size(); ++i) {
       if (seen[i] > 0 || requests.UnderWay(delivered[i].admitted_at)) continue;
       if (shortened && (!oldest || delivered[i].position < *oldest)) continue;  // its time on the topic is over
-      sink_({delivered[i].position, 0, AnswerFindingKind::kDeliveryMissing, topic});
+      sink_({delivered[i].position, 0, ReexecutionFindingKind::kDeliveryMissing, topic});
     }
     return {};
   }
@@ -416,13 +426,13 @@ class Reexecutor {
         if (is_position && !asked) continue;
         const auto found = std::ranges::lower_bound(delivered, position, {}, &Requests::Delivery::position);
         if (!is_position || found == delivered.end() || found->position != position) {
-          sink_({is_position ? position : Position(0), 0, AnswerFindingKind::kDeliveryForeign, topic});
+          sink_({is_position ? position : Position(0), 0, ReexecutionFindingKind::kDeliveryForeign, topic});
           continue;
         }
         if (seen[static_cast<std::size_t>(found - delivered.begin())]++ > 0) {
-          sink_({position, 0, AnswerFindingKind::kDeliveryTwice, topic});
+          sink_({position, 0, ReexecutionFindingKind::kDeliveryTwice, topic});
         } else if (View(Sha256Of({record.value})) != found->digest) {
-          sink_({position, 0, AnswerFindingKind::kDeliveryChanged, topic});
+          sink_({position, 0, ReexecutionFindingKind::kDeliveryChanged, topic});
         }
       }
     }
@@ -437,7 +447,7 @@ class Reexecutor {
   Position last_;
   std::set<Position> erased_;  // events
   Findings findings_;
-  const AnswerFindingSink sink_ = [this](AnswerFinding finding) { findings_.Take(std::move(finding)); };
+  const ReexecutionFindingSink sink_ = [this](ReexecutionFinding finding) { findings_.Take(std::move(finding)); };
   Reexecution out_;
 };
 
@@ -455,6 +465,8 @@ std::string ReexecutionJson(const Reexecution& result) {
                       {"answers", result.answers},
                       {"receipts", result.receipts},
                       {"deliveries", result.deliveries},
+                      {"runs", result.runs},
+                      {"differences", result.differences},
                       {"erased", result.erased},
                       {"unjudged", result.unjudged},
                       {"seconds", result.seconds},
@@ -462,8 +474,8 @@ std::string ReexecutionJson(const Reexecution& result) {
                       {"warnings", result.warnings},
                       {"findings", ordered_json::array()},
                       {"findings_total", result.findings_total}};
-  for (const AnswerFinding& finding : result.findings) {
-    const AnswerFindingInfo& info = InfoOf(finding.kind);
+  for (const ReexecutionFinding& finding : result.findings) {
+    const ReexecutionFindingInfo& info = InfoOf(finding.kind);
     out["findings"].push_back({{"position", finding.position.value()},
                                {"part", finding.part},
                                {"kind", info.id},
@@ -475,13 +487,15 @@ std::string ReexecutionJson(const Reexecution& result) {
 
 std::string ReexecutionText(const Reexecution& result) {
   std::string out = fmt::format(
-      "提供・移転  {} 件（答え {} 件、受領 {} 件、渡された答え {} 件）\n消去済み    {} 件\n判断できず  {} 件\n", result.events,
-      result.answers, result.receipts, result.deliveries, result.erased, result.unjudged);
+      "提供・移転  {} 件（答え {} 件、受領 {} 件、渡された答え {} 件）\n整合性確認  {} 回（不整合 {} 件）\n消去済み    {} 件\n"
+      "判断できず  {} 件\n",
+      result.events, result.answers, result.receipts, result.deliveries, result.runs, result.differences, result.erased,
+      result.unjudged);
   for (const std::string& warning : result.warnings) out += "注意        " + warning + "\n";
-  if (result.good()) return out + "指摘はありません。すべての答えが、再び評価したものと一致しました\n";
+  if (result.good()) return out + "指摘はありません。すべての答えと照合が、再び評価したものと一致しました\n";
   out += fmt::format("指摘        {} 件\n", result.findings_total);
-  for (const AnswerFinding& finding : result.findings) {
-    const AnswerFindingInfo& info = InfoOf(finding.kind);
+  for (const ReexecutionFinding& finding : result.findings) {
+    const ReexecutionFindingInfo& info = InfoOf(finding.kind);
     out += fmt::format("  位置 {}{}  {}  {}（{}）\n", finding.position.value(),
                        finding.part == 0 ? "" : fmt::format(" の {} 件目", finding.part), info.id, info.japanese,
                        finding.detail);

@@ -1,6 +1,7 @@
 // Re-execution: every answer that the prefecture gave is evaluated again, from the log and the data keys alone, on all
 // cores. What the ledger says must be what the law as set then, the conditions and the records of then give, to the byte;
-// what stands on the agencies' topics must be what the ledger says; requests must be answered whole and once.
+// what stands on the agencies' topics must be what the ledger says; requests must be answered whole and once. And what
+// comparisons with other copies found, and how it ended, is judged again (consistency_audit.h).
 #pragma once
 
 #include <functional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "consumers/answer_audit.h"
+#include "consumers/consistency_audit.h"
 #include "consumers/home.h"
 
 namespace daicho {
@@ -21,6 +23,7 @@ struct ReexecutionOptions {
   const Clock* clock = nullptr;
   KeyHolder* at_rest = nullptr;  // null: the record file is in clear
   std::shared_ptr<const Matching> matching;
+  std::optional<CopyKey> copy_key;  // by which copies are compared; none: what rests on it is not judged
   std::string dir;               // of a record file of its own, made or continued
   bool keep = false;             // leave it there
   Position from;                 // events of these positions, both included
@@ -36,10 +39,11 @@ struct Reexecution {
   std::uint64_t answers = 0;  // evaluated again
   std::uint64_t receipts = 0;
   std::uint64_t deliveries = 0;  // records on the agencies' topics
-  std::uint64_t erased = 0, unjudged = 0;  // see AnswerAudit
-  double seconds = 0;         // that evaluating took, without making the record file
+  std::uint64_t runs = 0, differences = 0;  // of comparisons
+  std::uint64_t erased = 0, unjudged = 0;   // see AnswerAudit and ConsistencyAudit
+  double seconds = 0;         // that evaluating answers took, without making the record file
   double processor_seconds = 0;
-  std::vector<AnswerFinding> findings;     // by position and part
+  std::vector<ReexecutionFinding> findings;     // by position and part
   std::uint64_t findings_total = 0;        // more than kFindingsMax are counted, not kept
   std::vector<std::string> warnings;       // for people, in Japanese
 

@@ -17,7 +17,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace agency_commands {
 
 using nlohmann::ordered_json;
 using std::chrono::milliseconds;
@@ -366,9 +366,10 @@ void AddAskCommand(Cli& cli, CLI::App* ask, const Shared& a) {
   ask->add_flag("--wait{60}", a->wait_seconds, "答えを待って表示（既定 60 秒まで。--wait=秒）");
 }
 
-}  // namespace
+}  // namespace agency_commands
 
 void AddAgencyCommands(Cli& cli) {
+  using namespace agency_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* group = cli.Group("agency", "利用機関の管理");
   const auto command = [&](const char* name, const char* what, int (*run)(const Arguments&)) {

@@ -14,13 +14,14 @@
 #include "consumers/cli.h"
 #include "consumers/evidence.h"
 #include "consumers/export.h"
+#include "consumers/kikou_line.h"
 #include "consumers/matching_files.h"
 #include "consumers/progress.h"
 #include "events/dates.h"
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace audit_commands {
 
 using nlohmann::ordered_json;
 
@@ -264,6 +265,7 @@ int RunReexecution(const Arguments& a) {
   options.keys = opened->keys.get();
   options.clock = &clock;
   options.matching = *matching;
+  if (auto copy_key = ReadCopyKeyFile(opened->home.Path(kCopyKeyFile)); copy_key.ok()) options.copy_key = *copy_key;
   options.at_rest = opened->holder.get();
   options.dir = dir.path();
   options.keep = !a.dir.empty();
@@ -368,9 +370,10 @@ void TakesSource(Arguments& a, CLI::App* command) {
   command->add_option("--ledger", a.ledger, "台帳の ledger.pub.json（信頼する鍵）");
 }
 
-}  // namespace
+}  // namespace audit_commands
 
 void AddAuditCommands(Cli& cli) {
+  using namespace audit_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* audit = cli.Group("audit", "台帳の監査");
 
@@ -405,7 +408,7 @@ void AddAuditCommands(Cli& cli) {
   replay->add_option("--from", a->from, "前の replay の書き出し先から続ける");
   replay->add_option("--auditor-key", a->auditor_key, "監査人の鍵（署名し、--from の署名を確かめる）");
 
-  CLI::App* reexecute = cli.Command(audit, "reexecute", "すべての提供・移転を評価し直し、答えと比べる",
+  CLI::App* reexecute = cli.Command(audit, "reexecute", "すべての提供・移転・整合性確認を評価し直し、記録と比べる",
                                     [a] { return RunReexecution(*a); });
   reexecute->add_option("--home", a->home, "ノードのディレクトリ")->required();
   reexecute->add_option("--ledger", a->ledger, "台帳の ledger.pub.json（信頼する鍵）");

@@ -14,7 +14,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace disclosure_commands {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -432,9 +432,10 @@ void AddSuspension(Cli& cli, const std::shared_ptr<Arguments>& a) {
   cli.TakesHome(cli.Command(suspension, "list", "請求の一覧", [a] { return List(*a, Duty::kSuspension); }));
 }
 
-}  // namespace
+}  // namespace disclosure_commands
 
 void AddDisclosureCommands(Cli& cli) {
+  using namespace disclosure_commands;
   auto a = std::make_shared<Arguments>(cli);
   AddDisclosure(cli, a);
   AddCorrection(cli, a);

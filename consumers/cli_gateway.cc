@@ -16,7 +16,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace gateway_commands {
 
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
@@ -189,9 +189,10 @@ int GatewayWatch(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace gateway_commands
 
 void AddGatewayCommands(Cli& cli) {
+  using namespace gateway_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* gateway = cli.Group("gateway", "市町村の送信端");
   CLI::App* init = cli.Command(gateway, "init", "市町村の鍵を作り、公開鍵を表示", [a] { return GatewayInit(*a); });

@@ -13,7 +13,7 @@
 #include "ledger/pkcs11.h"
 
 namespace daicho {
-namespace {
+namespace key_commands {
 
 using nlohmann::ordered_json;
 
@@ -352,9 +352,10 @@ void AddAgencyRegistryCommands(Cli& cli, const Shared& a) {
   }));
 }
 
-}  // namespace
+}  // namespace key_commands
 
 void AddKeyCommands(Cli& cli) {
+  using namespace key_commands;
   auto a = std::make_shared<Arguments>(cli);
   AddIssuerCommands(cli, a);
   AddOperatorCommands(cli, a);

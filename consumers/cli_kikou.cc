@@ -21,7 +21,7 @@
 #include "projections/copy_fingerprint.h"
 
 namespace daicho {
-namespace {
+namespace kikou_commands {
 
 using nlohmann::ordered_json;
 
@@ -329,9 +329,10 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
   drift->add_option("--ca-file", a->ca_file, "動いている模擬の機構の TLS 証明書を検証する CA (PEM)");
 }
 
-}  // namespace
+}  // namespace kikou_commands
 
 void AddKikouCommands(Cli& cli) {
+  using namespace kikou_commands;
   CLI::App* kikou = cli.Group("kikou", "機構（地方公共団体情報システム機構）");
   AddNodeEnd(cli, kikou);
   AddStandIn(cli, kikou);

@@ -5,7 +5,7 @@
 #include "consumers/matching_files.h"
 
 namespace daicho {
-namespace {
+namespace matching_commands {
 
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
@@ -44,9 +44,10 @@ int Set(const Arguments& a) {
   return Use(a, *id);
 }
 
-}  // namespace
+}  // namespace matching_commands
 
 void AddMatchingCommands(Cli& cli) {
+  using namespace matching_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* group = cli.Group("matching", "検索の照合の定義（異体字の対応表）");
   cli.TakesHome(cli.Command(group, "show", "使われている定義", [a] { return Show(*a); }));

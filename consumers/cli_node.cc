@@ -16,7 +16,7 @@
 #include "projections/projector.h"
 
 namespace daicho {
-namespace {
+namespace node_commands {
 
 using nlohmann::ordered_json;
 
@@ -283,9 +283,10 @@ int Rebuild(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace node_commands
 
 void AddNodeCommands(Cli& cli) {
+  using namespace node_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* init = cli.Command(nullptr, "init", "新しい台帳: 鍵、最初の操作者、スキーマ", [a] { return Init(*a); });
   cli.TakesHome(init);

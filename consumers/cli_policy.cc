@@ -12,7 +12,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace policy_commands {
 
 using nlohmann::ordered_json;
 
@@ -148,9 +148,10 @@ int AgreementList(const Arguments& a) {
   });
 }
 
-}  // namespace
+}  // namespace policy_commands
 
 void AddPolicyCommands(Cli& cli) {
+  using namespace policy_commands;
   auto a = std::make_shared<Arguments>(cli);
   const auto command = [&](CLI::App* group, const char* name, const char* what, int (*run)(const Arguments&)) {
     CLI::App* out = cli.Command(group, name, what, [a, run] { return run(*a); });

@@ -18,7 +18,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace provide_commands {
 
 using nlohmann::ordered_json;
 
@@ -173,9 +173,10 @@ int RunHandover(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace provide_commands
 
 void AddProvideCommands(Cli& cli) {
+  using namespace provide_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* provide = cli.Command(nullptr, "provide", "利用機関の照会に答える（記録が先、答えは後）", [a] { return RunProvide(*a); });
   cli.TakesHome(provide);

@@ -15,7 +15,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace reconcile_commands {
 
 using nlohmann::ordered_json;
 
@@ -233,9 +233,10 @@ void TakesOperator(CLI::App* command, const std::shared_ptr<Arguments>& a) {
   command->add_option("--terminal", a->terminal, "操作端末ID");
 }
 
-}  // namespace
+}  // namespace reconcile_commands
 
 void AddReconcileCommands(Cli& cli) {
+  using namespace reconcile_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* reconcile = cli.Command(nullptr, "reconcile", "整合性確認: 機構か市町村の写しと照合する", [a] { return Compare(*a); });
   cli.TakesHome(reconcile);

@@ -12,7 +12,7 @@
 #include "events/dates.h"
 
 namespace daicho {
-namespace {
+namespace record_commands {
 
 using nlohmann::ordered_json;
 
@@ -169,9 +169,10 @@ void AddSearch(Cli& cli) {
   search->add_flag("--explain", a->explain, "どの索引を何件読んだか（標準エラー出力）");
 }
 
-}  // namespace
+}  // namespace record_commands
 
 void AddRecordCommands(Cli& cli) {
+  using namespace record_commands;
   AddRecord(cli);
   AddSearch(cli);
 }

@@ -13,7 +13,7 @@
 #include "ledger/files.h"
 
 namespace daicho {
-namespace {
+namespace register_commands {
 
 using nlohmann::ordered_json;
 
@@ -136,9 +136,10 @@ int Statistics(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace register_commands
 
 void AddRegisterCommands(Cli& cli) {
+  using namespace register_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* group = cli.Group("register", "提供・移転の記録");
   CLI::App* list = cli.Command(group, "list", "提供・移転の一覧。一人についての閲覧は、それ自体が記録されます", [a] { return List(*a); });

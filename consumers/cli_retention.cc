@@ -10,7 +10,7 @@
 #include "events/clock.h"
 
 namespace daicho {
-namespace {
+namespace retention_commands {
 
 using nlohmann::ordered_json;
 
@@ -159,9 +159,10 @@ int Restore(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace retention_commands
 
 void AddRetentionCommands(Cli& cli) {
+  using namespace retention_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* retention = cli.Group("retention", "保存期間の終了したものの消去");
   CLI::App* plan = cli.Command(retention, "plan", "その日に消去すべきものを数える", [a] { return RetentionPlan(*a); });

@@ -7,7 +7,7 @@
 #include "consumers/witness_follower.h"
 
 namespace daicho {
-namespace {
+namespace witness_commands {
 
 constexpr std::chrono::milliseconds kCheckpointWait{500};
 
@@ -89,9 +89,10 @@ int WitnessFollow(const Arguments& a) {
   return 0;
 }
 
-}  // namespace
+}  // namespace witness_commands
 
 void AddWitnessCommands(Cli& cli) {
+  using namespace witness_commands;
   auto a = std::make_shared<Arguments>(cli);
   CLI::App* witness = cli.Group("witness", "台帳が書き足されるだけであることの証人");
   witness->require_subcommand(0, 1);

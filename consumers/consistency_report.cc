@@ -130,6 +130,7 @@ struct Ending {
 constexpr Ending kEndings[] = {{"new_notice", "市町村の新たな通知により一致"},
                                {"caught_up", "照合のときに届く途中だった通知により一致"},
                                {"holder_corrected", "相手が写しを訂正"},
+                               {"replaced", "異なる不整合として改めて記録"},
                                {"no_error", "誤りなしと判断"},
                                {"erased", "保存期間の満了により消去"}};
 

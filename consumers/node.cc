@@ -287,6 +287,7 @@ struct Node::Impl {
     o.projector = [this] { return projector->get(); };
     o.peer = [this] { return ReadKikouPeer(home); };
     o.kikou_key = [this] { return SignerOf(HomeKey::kKikou); };
+    ASSIGN_OR_RETURN(o.copy_key, ReadCopyKeyFile(home.Path(kCopyKeyFile)));
     o.prepare = [this] { return Register(HomeKey::kReconciler); };
     o.submit = [this](const std::vector<DraftEvent>& events) { return reconciler.Submit(events); };
     o.settle = [this] { return reconciler.Settle(); };

@@ -9,13 +9,12 @@
 #include <thread>
 
 #include "consumers/copy_file.h"
+#include "consumers/difference_judgement.h"
 #include "consumers/kikou_copy.h"
 #include "consumers/notice_json.h"
 #include "consumers/operator_act.h"
 #include "consumers/reconciling.pb.h"
 #include "ledger/files.h"
-#include "projections/consistency_register.h"
-#include "projections/copy_difference.h"
 
 namespace daicho {
 namespace {
@@ -23,7 +22,6 @@ namespace {
 using nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
-constexpr char kKikou[] = "kikou";
 constexpr milliseconds kVisibleWait{60'000};
 constexpr milliseconds kLinePause{1'000};
 constexpr std::size_t kEventsPerSubmission = 1'000;
@@ -37,6 +35,7 @@ std::string_view ResolutionName(v1::DifferenceResolution resolution) {
     case v1::DIFFERENCE_RESOLUTION_CAUGHT_UP: return "caught_up";
     case v1::DIFFERENCE_RESOLUTION_NO_ERROR: return "no_error";
     case v1::DIFFERENCE_RESOLUTION_ERASED: return "erased";
+    case v1::DIFFERENCE_RESOLUTION_REPLACED: return "replaced";
     default: return "unknown";
   }
 }
@@ -71,19 +70,6 @@ ordered_json SideJson(const v1::HeldCopy& row, const std::vector<std::string>& f
   out["record"] = fields.empty() ? ordered_json::parse(RecordJson(row.record()))
                                  : ordered_json::parse(ReleasedRecordJson(notice, shown));
   return out;
-}
-
-v1::DifferenceCount& CountOf(google::protobuf::RepeatedPtrField<v1::DifferenceCount>& counts, v1::DifferenceClass what) {
-  for (v1::DifferenceCount& count : counts) {
-    if (count.difference_class() == what) return count;
-  }
-  v1::DifferenceCount& count = *counts.Add();
-  count.set_difference_class(what);
-  return count;
-}
-void CountOne(google::protobuf::RepeatedPtrField<v1::DifferenceCount>& counts, v1::DifferenceClass what) {
-  v1::DifferenceCount& count = CountOf(counts, what);
-  count.set_count(count.count() + 1);
 }
 
 ordered_json CountsJson(const google::protobuf::RepeatedPtrField<v1::DifferenceCount>& counts) {
@@ -159,29 +145,9 @@ struct Reconciling::Comparison {
   std::vector<std::string> lines;
   bool keep_lines;
 
-  bool of_kikou() const { return run.holder() == kKikou; }
+  bool of_kikou() const { return run.holder() == kHolderKikou; }
   Position at() const { return Position(run.evaluated_at()); }
   const RecordFile& file() const { return projector->file(); }
-
-  // The standing version, and whose it is; none: the prefecture has nobody under that code.
-  struct Held {
-    std::optional<Version> version;         // its row stands under the code
-    std::optional<SubjectHandle> subject;   // also of who had the code before
-    std::optional<KeySlot> slot;
-  };
-  Result<Held> HeldOf(const std::string& code) const {
-    Held out;
-    const auto slot = file().FindByResidentCode(code, at());
-    if (slot.status().code() == Code::kNotFound) return out;
-    RETURN_IF_ERROR(slot.status());
-    auto version = file().Read(*slot, at(), std::nullopt);
-    if (version.status().code() == Code::kNotFound) return out;
-    RETURN_IF_ERROR(version.status());
-    out.slot = *slot;
-    out.subject = version->handle;
-    if (version->notice.resident_code() == code) out.version = *std::move(version);
-    return out;
-  }
 
   // Narrowed to one municipality, a person who has moved away from it is none of its differences.
   bool Concerns(const std::optional<v1::HeldCopy>& row_here, const Differing& each) const {
@@ -196,46 +162,35 @@ struct Reconciling::Comparison {
   }
 
   // 個人番号 that stand for two codes, over all rows that differ and those of ours that have their numbers.
-  Status FindClashes(const std::map<std::uint64_t, Held>& held, NumberClashes& clashes) const {
+  Status FindClashes(const std::map<std::uint64_t, HeldPerson>& held, NumberClashes& clashes) const {
     for (const auto& [code, each] : held) {
-      if (each.version) clashes.Take(HeldRow(each.version->notice));
+      if (each.version) clashes.Take(*each.Row());
     }
     for (const Differing& each : differing) {
-      for (const v1::HeldCopy& row : each.there) {
-        clashes.Take(row);
-        const std::string& number = row.record().individual_number();
-        if (number.empty()) continue;
-        const auto slot = file().FindByIndividualNumber(number, at());
-        if (slot.status().code() == Code::kNotFound) continue;
-        RETURN_IF_ERROR(slot.status());
-        const auto version = file().Read(*slot, at(), std::nullopt);
-        if (version.status().code() == Code::kNotFound) continue;
-        RETURN_IF_ERROR(version.status());
-        clashes.Take(HeldRow(version->notice));
-      }
+      for (const v1::HeldCopy& row : each.there) RETURN_IF_ERROR(TakeNumbers(file(), at(), row, clashes));
     }
     clashes.Close();
     return {};
   }
 
+  // Of what a sketch names it is not known what it is there: only that there is a row, as there was.
+  static bool MayStillStand(const v1::DifferenceFound& before, const v1::DifferenceFound& now) {
+    return before.difference_class() != v1::DIFFERENCE_CLASS_MISSING_THERE && before.has_here() == now.has_here();
+  }
+
   static std::optional<RowDifference> Classify(const v1::HeldCopy* row_here, const Differing& each,
                                                const NumberClashes& clashes) {
     static const std::shared_ptr<const VariantTable> variants = VariantTable::Shipped();
-    RowDifference duplicate{.difference_class = v1::DIFFERENCE_CLASS_DUPLICATE, .fields = {}};
-    if (each.there.size() > 1) duplicate.fields.push_back("resident_code");
-    const auto clashing = [&](const v1::HeldCopy& row) { return clashes.Has(row.record().individual_number()); };
-    if ((row_here != nullptr && clashing(*row_here)) || std::ranges::any_of(each.there, clashing)) {
-      duplicate.fields.push_back("individual_number");
+    if (each.there_unknown && row_here == nullptr) return RowDifference{v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
+    auto difference = CompareCopies(row_here, each.there, clashes, *variants);
+    if (each.there_unknown && difference->difference_class == v1::DIFFERENCE_CLASS_MISSING_THERE) {
+      difference->difference_class = v1::DIFFERENCE_CLASS_FIELD;
     }
-    if (!duplicate.fields.empty()) return duplicate;
-    if (each.there_unknown) {
-      return RowDifference{row_here != nullptr ? v1::DIFFERENCE_CLASS_FIELD : v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
-    }
-    return CompareRows(row_here, each.there.empty() ? nullptr : &each.there.front(), *variants);
+    return difference;
   }
 
   // What the ledger says of it: what made our row, when theirs was ours too, what came since.
-  Result<ordered_json> Explain(const Held& held, const Differing& each) const {
+  Result<ordered_json> Explain(const HeldPerson& held, const Differing& each) const {
     ordered_json out = ordered_json::object();
     if (held.version) {
       out["made_by"] = {{"position", held.version->position.value()},
@@ -257,144 +212,97 @@ struct Reconciling::Comparison {
     return out;
   }
 
-  // What is to be done about it.
-  enum class Way { kNone, kCorrect, kSayAbsent, kReport };
-  Way WayOf(const Held& held, const Differing& each) const {
-    if (!of_kikou()) return run.holder() == "replica" ? Way::kNone : Way::kReport;
-    if (!held.version) return Way::kSayAbsent;
-    const bool ahead = !each.there.empty() && each.there.front().update_number() > held.version->notice.update_number();
-    return ahead ? Way::kReport : Way::kCorrect;
-  }
-  // 通報 goes to whose resident it is, there or here.
-  std::string Addressee(const Held& held, const Differing& each) const {
-    if (!of_kikou()) return run.holder();
-    return held.version ? held.version->notice.record().address().municipality() : MunicipalityOf(each.there.front());
-  }
-
-  v1::MunicipalityResult& ResultOf(const std::string& municipality) {
-    for (v1::MunicipalityResult& result : *run.mutable_results()) {
-      if (result.municipality() == municipality) return result;
-    }
-    v1::MunicipalityResult& result = *run.add_results();
-    result.set_municipality(municipality);
-    return result;
-  }
-
   Status Judge(const ConsistencyRegister& cases, Position known, TimeMicros now);
-  Status CloseSettled(const ConsistencyRegister& cases, Position known, const std::set<std::uint64_t>& found,
+  Status CloseSettled(const ConsistencyRegister& cases, Position known, const std::set<std::uint64_t>& again,
                       TimeMicros now);
 };
 
 Status Reconciling::Comparison::Judge(const ConsistencyRegister& cases, Position known, TimeMicros now) {
-  std::map<std::uint64_t, Held> held;
+  std::map<std::uint64_t, HeldPerson> held;
   for (const Differing& each : differing) {
-    ASSIGN_OR_RETURN(held[each.code], HeldOf(CodeText(each.code)));
+    ASSIGN_OR_RETURN(held[each.code], HeldUnder(file(), CodeText(each.code), at()));
   }
   NumberClashes clashes;
   RETURN_IF_ERROR(FindClashes(held, clashes));
-  std::set<std::uint64_t> found;
+  std::set<std::uint64_t> found_again;
   std::uint64_t number = 0;
-  if (!of_kikou() && run.holder() != "replica") ResultOf(run.holder());  // an equal copy is a result too
+  if (!of_kikou() && run.holder() != kHolderReplica) ResultOf(run, run.holder());  // an equal copy is a result too
   for (const Differing& each : differing) {
-    const Held& ours = held[each.code];
-    std::optional<v1::HeldCopy> row_here;
-    if (ours.version) row_here = HeldRow(ours.version->notice);
+    const HeldPerson& ours = held[each.code];
+    const std::optional<v1::HeldCopy> row_here = ours.Row();
+    const v1::HeldCopy* const here_row = row_here ? &*row_here : nullptr;
+    const v1::HeldCopy* const there_row = each.there.empty() ? nullptr : &each.there.front();
     if (!Concerns(row_here, each)) continue;
-    const std::optional<RowDifference> difference = Classify(row_here ? &*row_here : nullptr, each, clashes);
+    std::optional<RowDifference> difference = Classify(here_row, each, clashes);
     if (!difference) continue;
-    found.insert(each.code);
-    CountOne(*run.mutable_differences(), difference->difference_class);
-    const std::string municipality =
-        row_here ? MunicipalityOf(*row_here) : each.there.empty() ? run.municipality() : MunicipalityOf(each.there.front());
-    if (!municipality.empty()) CountOne(*ResultOf(municipality).mutable_differences(), difference->difference_class);
+    v1::DifferenceFound event = FoundBy(run, number + 1, CodeText(each.code), *difference, here_row, there_row);
     ASSIGN_OR_RETURN(const auto open, cases.OpenCase(run.holder(), each.code, known));
-    const Way way = WayOf(ours, each);
-    if (open) {
+    const bool again = open && (each.there_unknown ? MayStillStand(open->found, event) : IsSameDifference(open->found, event));
+    if (again) {
+      found_again.insert(each.code);
       run.add_found_again(open->position.value());
-    } else {
-      reconciling::About& about = *pending.add_events();
-      if (ours.subject) about.set_subject(std::string(View(*ours.subject)));
-      v1::DifferenceFound& event = *about.mutable_found();
-      event.set_run(run.run());
-      event.set_number(++number);
-      event.set_difference_class(difference->difference_class);
-      event.set_resident_code(CodeText(each.code));
-      event.set_holder(run.holder());
-      event.set_evaluated_at(run.evaluated_at());
-      for (const std::string& field : difference->fields) event.add_fields(field);
-      if (row_here) *event.mutable_here() = DifferingFields(*row_here, difference->fields);
-      if (!each.there.empty()) *event.mutable_there() = DifferingFields(each.there.front(), difference->fields);
-      if (way == Way::kReport) {
-        v1::MunicipalityReport& report = *event.mutable_report();
-        report.set_municipality(Addressee(ours, each));
-        report.set_reported_on(FormatDate(JapanDate(now)));
-        report.set_reference("整合" + ToHex(run.run()).substr(0, 8) + "-" + std::to_string(number));
-        v1::MunicipalityCase& told = *ResultOf(report.municipality()).add_cases();
-        told.set_number(number);
-        told.set_difference_class(difference->difference_class);
-        if (ours.version) told.set_position(ours.version->position.value());
+      difference->difference_class = open->found.difference_class();
+    }
+    const std::string municipality = CountedFor(run, here_row, there_row);
+    CountDifference(run, difference->difference_class, municipality);
+    const DifferenceWay way = WayOf(run.holder(), ours, there_row);
+    if (!again) {
+      ++number;
+      if (way == DifferenceWay::kReport) {
+        *event.mutable_report() = ReportOf(event, ours);
+        event.mutable_report()->set_reported_on(FormatDate(JapanDate(now)));
+        v1::MunicipalityCase& told = *ResultOf(run, event.report().municipality()).add_cases();
+        told = ToldCase(event, ours);
         told.set_row(each.row);
       }
+      reconciling::About& about = *pending.add_events();
+      if (ours.subject) about.set_subject(std::string(View(*ours.subject)));
+      *about.mutable_found() = std::move(event);
     }
-    if (way == Way::kCorrect) {
+    if (way == DifferenceWay::kCorrect) {
       kikou::Notice& notice = *pending.mutable_corrections()->add_notices();
       notice.set_position(ours.version->position.value());
       notice.set_issuer(ours.version->issuer);
       notice.set_notice(ours.version->notice.SerializeAsString());
-    } else if (way == Way::kSayAbsent) {
+    } else if (way == DifferenceWay::kSayAbsent) {
       pending.mutable_corrections()->add_absent(CodeText(each.code));
     }
     if (!keep_lines) continue;
     ordered_json line = {{"class", DifferenceClassName(difference->difference_class)}, {"resident_code", CodeText(each.code)}};
     line["fields"] = difference->fields;
     line["here"] = row_here ? SideJson(*row_here, difference->fields) : ordered_json(nullptr);
-    line["there"] = each.there.empty() ? ordered_json(nullptr) : SideJson(each.there.front(), difference->fields);
+    line["there"] = there_row == nullptr ? ordered_json(nullptr) : SideJson(*there_row, difference->fields);
     if (!municipality.empty()) line["municipality"] = municipality;
     if (each.row > 0) line["row"] = each.row;
-    if (open) line["found_at"] = open->position.value();
+    if (again) line["found_at"] = open->position.value();
     static constexpr const char* kWays[] = {"none", "correct_holder", "correct_holder", "report"};
     line["next"] = kWays[static_cast<int>(way)];
     ASSIGN_OR_RETURN(line["ledger"], Explain(ours, each));
     lines.push_back(line.dump());
   }
-  return CloseSettled(cases, known, found, now);
+  return CloseSettled(cases, known, found_again, now);
 }
 
-// Cases of this holder that the comparison covers and did not find again have ended.
+// Cases of this holder that the comparison covers and did not find again as they were have ended.
 Status Reconciling::Comparison::CloseSettled(const ConsistencyRegister& cases, Position known,
-                                             const std::set<std::uint64_t>& found, TimeMicros now) {
+                                             const std::set<std::uint64_t>& again, TimeMicros now) {
+  std::set<std::string> found;
+  for (const reconciling::About& about : pending.events()) found.insert(about.found().resident_code());
   ASSIGN_OR_RETURN(const auto open, cases.OpenCases(run.holder(), known));
   for (const ConsistencyRegister::Case& each : open) {
     ASSIGN_OR_RETURN(const std::uint64_t code, CodeNumber(each.found.resident_code()));
-    if (found.contains(code)) continue;
-    ASSIGN_OR_RETURN(const Held held, HeldOf(each.found.resident_code()));
-    if (!run.municipality().empty()) {
-      const std::string& municipality = held.version ? held.version->notice.record().address().municipality()
-                                        : each.found.has_here() ? MunicipalityOf(each.found.here())
-                                                                : MunicipalityOf(each.found.there());
-      if (of_kikou() && municipality != run.municipality()) continue;
+    if (again.contains(code)) continue;
+    ASSIGN_OR_RETURN(const HeldPerson held, HeldUnder(file(), each.found.resident_code(), at()));
+    const bool replaced = found.contains(each.found.resident_code());
+    if (!replaced && of_kikou() && !run.municipality().empty()) {
+      const std::optional<v1::HeldCopy> row = held.Row();
+      const v1::HeldCopy& known_row = row ? *row : each.found.has_here() ? each.found.here() : each.found.there();
+      if (MunicipalityOf(known_row) != run.municipality()) continue;
     }
     reconciling::About& about = *pending.add_events();
     about.set_subject(std::string(View(held.subject.value_or(each.subject))));
-    v1::DifferenceResolved& event = *about.mutable_resolved();
-    event.set_run(each.found.run());
-    event.set_number(each.found.number());
-    event.set_found_position(each.position.value());
-    event.set_resolved_on(FormatDate(JapanDate(now)));
-    const bool newer = held.version && held.version->position > Position(each.found.evaluated_at());
-    if (newer) {
-      // Theirs was there before ours: the notice was on its way when the sides were taken.
-      const bool was_there = each.found.has_there() &&
-                             each.found.there().update_number() >= held.version->notice.update_number();
-      event.set_resolution(was_there ? v1::DIFFERENCE_RESOLUTION_CAUGHT_UP : v1::DIFFERENCE_RESOLUTION_NEW_NOTICE);
-      event.set_notice_position(held.version->position.value());
-      event.set_settled_by(held.version->issuer);
-    } else if (!held.version && each.found.has_here()) {
-      event.set_resolution(v1::DIFFERENCE_RESOLUTION_ERASED);
-    } else {
-      event.set_resolution(v1::DIFFERENCE_RESOLUTION_HOLDER_CORRECTED);
-      event.set_settled_by(run.holder());
-    }
+    *about.mutable_resolved() = SettlementOf(each, held, replaced);
+    about.mutable_resolved()->set_resolved_on(FormatDate(JapanDate(now)));
   }
   return {};
 }
@@ -511,8 +419,8 @@ struct Reconciling::Turn {
     comparison.projector = self.options_.projector();
     ASSIGN_OR_RETURN(const Position at, comparison.file().AtTime(*as_of));
     run.set_evaluated_at(at.value());
-    // Of this comparison alone.
-    const auto keying = std::make_shared<CopyKeying>(CopyKey{0, RandomArray<32>()});
+    const auto keying = std::make_shared<CopyKeying>(CopyKeyOfRun(self.options_.copy_key, run.run()));
+    run.set_fingerprint_epoch(keying->epoch());
     const auto wanted = [&](const v1::UpdateNotice& notice) {
       return run.municipality().empty() || notice.record().address().municipality() == run.municipality();
     };
@@ -625,7 +533,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   Comparison comparison(order);
   v1::ConsistencyRun& run = comparison.run;
   run.set_run(std::string(View(RandomArray<16>())));
-  run.set_holder(order.holder.empty() && order.file.empty() ? kKikou : order.holder);
+  run.set_holder(order.holder.empty() && order.file.empty() ? kHolderKikou : order.holder);
   run.set_municipality(order.municipality);
   run.set_started_at(started.value());
   *run.mutable_operator_act() = order.operator_act;
@@ -633,7 +541,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
   Turn turn{*this, comparison};
   ASSIGN_OR_RETURN(const bool is_sketch, HasSketch(order.file));
   if (order.file.empty()) {
-    if (run.holder() != kKikou) return Invalid("holder: 回線で照合できるのは機構だけです。写しのファイルを指定してください");
+    if (run.holder() != kHolderKikou) return Invalid("holder: 回線で照合できるのは機構だけです。写しのファイルを指定してください");
     if (!peer) return Invalid("kikou: 機構の接続先がありません。daicho kikou set で登録してください");
     RETURN_IF_ERROR(turn.OverTheLine(*peer));
   } else if (is_sketch) {
@@ -681,7 +589,7 @@ std::string ComparisonJson(const ReconcileOutcome& outcome) {
   }
   ordered_json out = RunJson(outcome.run, outcome.position);
   out["resolved"] = outcome.resolved;
-  if (outcome.run.holder() == kKikou) {
+  if (outcome.run.holder() == kHolderKikou) {
     out["corrected"] = outcome.corrected;
     if (!outcome.correction_failure.empty()) out["correction_failure"] = outcome.correction_failure;
   }
@@ -734,7 +642,7 @@ Result<ReconcileOutcome> Reconciling::Finish(const reconciling::Pending& pending
   }
   RETURN_IF_ERROR(Submit(std::move(events)));
   ASSIGN_OR_RETURN(outcome.position, RecordRun(pending.run()));
-  if (pending.run().holder() == kKikou) Correct(pending.corrections(), peer, outcome);
+  if (pending.run().holder() == kHolderKikou) Correct(pending.corrections(), peer, outcome);
   RETURN_IF_ERROR(DestroyFile(options_.dir + "/run"));
   return outcome;
 }

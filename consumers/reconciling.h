@@ -44,6 +44,7 @@ struct ReconcilingOptions {
   std::function<std::shared_ptr<const Projector>()> projector;  // the one that serves; keeps copies
   std::function<Result<std::optional<KikouPeer>>()> peer;       // whom the node knows as 機構; none: nobody yet
   std::function<SigningKey()> kikou_key;                        // of the role kikou, which speaks to 機構
+  CopyKey copy_key;                                             // by which copies are compared
   // As of KikouNotifyingOptions.
   std::function<Status()> prepare;
   std::function<Result<v1::Receipt>(const std::vector<DraftEvent>&)> submit;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string_view>
-#include <utility>
 
 #include "events/codes.h"
 #include "events/utf8.h"
@@ -127,60 +126,10 @@ class Fields {
   bool alike_ = true;
 };
 
-// One side of a merge: the row that comes next.
-class Side {
- public:
-  explicit Side(const CopyRows& rows) : rows_(rows) {}
-
-  Status Advance() {
-    std::swap(before_, *next_.mutable_resident_code());
-    ASSIGN_OR_RETURN(has_, rows_(next_));
-    if (!has_) return {};
-    ++count_;
-    return next_.resident_code() < before_ ? Invalid("the rows of a copy are not in order") : Status();
-  }
-
-  bool has() const { return has_; }
-  const std::string& code() const { return next_.resident_code(); }
-  std::uint64_t count() const { return count_; }
-
-  // The rows of that code: the first, which stays until the next call; null: none.
-  Result<const v1::HeldCopy*> Take(const std::string& code, bool& twice) {
-    if (!has_ || this->code() != code) return nullptr;
-    std::swap(row_, next_);
-    *next_.mutable_resident_code() = row_.resident_code();
-    RETURN_IF_ERROR(Advance());
-    while (has_ && this->code() == row_.resident_code()) {
-      twice = true;
-      RETURN_IF_ERROR(Advance());
-    }
-    return &row_;
-  }
-
- private:
-  const CopyRows& rows_;
-  v1::HeldCopy row_, next_;
-  std::string before_;
-  bool has_ = false;
-  std::uint64_t count_ = 0;
-};
-
 std::uint64_t NumberOf(std::string_view digits) {
   std::uint64_t number = 0;
   for (const char digit : digits) number = number * 10 + static_cast<std::uint64_t>(digit - '0');
   return number;
-}
-
-std::optional<RowDifference> Judge(const v1::HeldCopy* here, const v1::HeldCopy* there, bool twice,
-                                   const NumberClashes& clashes, const VariantTable& variants) {
-  RowDifference duplicate{.difference_class = v1::DIFFERENCE_CLASS_DUPLICATE, .fields = {}};
-  const auto has_clash = [&](const v1::HeldCopy* row) {
-    return row != nullptr && clashes.Has(row->record().individual_number());
-  };
-  if (twice) duplicate.fields.push_back("resident_code");
-  if (has_clash(here) || has_clash(there)) duplicate.fields.push_back("individual_number");
-  if (!duplicate.fields.empty()) return duplicate;
-  return CompareRows(here, there, variants);
 }
 
 }  // namespace
@@ -238,21 +187,16 @@ bool NumberClashes::Has(std::string_view individual_number) const {
          std::ranges::binary_search(clashing_, NumberOf(individual_number));
 }
 
-Result<MergeCounts> MergeCopies(const CopyRows& here, const CopyRows& there, const NumberClashes& clashes,
-                                const VariantTable& variants, const DifferenceSink& sink) {
-  Side ours(here), theirs(there);
-  RETURN_IF_ERROR(ours.Advance());
-  RETURN_IF_ERROR(theirs.Advance());
-  while (ours.has() || theirs.has()) {
-    const bool ours_first = ours.has() && (!theirs.has() || ours.code() < theirs.code());
-    const std::string code = ours_first ? ours.code() : theirs.code();
-    bool twice = false;
-    ASSIGN_OR_RETURN(const v1::HeldCopy* const our_row, ours.Take(code, twice));
-    ASSIGN_OR_RETURN(const v1::HeldCopy* const their_row, theirs.Take(code, twice));
-    const std::optional<RowDifference> difference = Judge(our_row, their_row, twice, clashes, variants);
-    if (difference) RETURN_IF_ERROR(sink(*difference, our_row, their_row));
+std::optional<RowDifference> CompareCopies(const v1::HeldCopy* here, std::span<const v1::HeldCopy> there,
+                                           const NumberClashes& clashes, const VariantTable& variants) {
+  RowDifference duplicate{.difference_class = v1::DIFFERENCE_CLASS_DUPLICATE, .fields = {}};
+  const auto clashing = [&](const v1::HeldCopy& row) { return clashes.Has(row.record().individual_number()); };
+  if (there.size() > 1) duplicate.fields.push_back("resident_code");
+  if ((here != nullptr && clashing(*here)) || std::ranges::any_of(there, clashing)) {
+    duplicate.fields.push_back("individual_number");
   }
-  return MergeCounts{ours.count(), theirs.count()};
+  if (!duplicate.fields.empty()) return duplicate;
+  return CompareRows(here, there.empty() ? nullptr : &there.front(), variants);
 }
 
 }  // namespace daicho

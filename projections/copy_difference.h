@@ -3,14 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "events/consistency.pb.h"
-#include "events/result.h"
 #include "projections/variants.h"
 
 namespace daicho {
@@ -56,18 +55,9 @@ class NumberClashes {
   std::vector<std::uint64_t> clashing_;
 };
 
-// Fills `row` with the next one; false: there is none. Rows come by ascending 住民票コード.
-using CopyRows = std::function<Result<bool>(v1::HeldCopy& row)>;
-// Called once for each 住民票コード that differs, ascending. Null: has no row there.
-using DifferenceSink = std::function<Status(const RowDifference&, const v1::HeldCopy* here, const v1::HeldCopy* there)>;
-
-struct MergeCounts {
-  std::uint64_t here = 0, there = 0;  // rows
-};
-// Every difference of two copies, DUPLICATE before all else: a 住民票コード with two rows on a side ("resident_code"), or a
-// 個人番号 that clashes ("individual_number"). Memory is constant. Errors: kInvalid for rows out of order; those of
-// the streams and the sink.
-Result<MergeCounts> MergeCopies(const CopyRows& here, const CopyRows& there, const NumberClashes& clashes,
-                                const VariantTable& variants, const DifferenceSink& sink);
+// What one 住民票コード is in two copies: DUPLICATE before all else, where it has two rows there ("resident_code") or a 個人番号 of
+// it clashes ("individual_number"); then as CompareRows. Null, and empty: has no row there. Requires: not both.
+std::optional<RowDifference> CompareCopies(const v1::HeldCopy* here, std::span<const v1::HeldCopy> there,
+                                           const NumberClashes& clashes, const VariantTable& variants);
 
 }  // namespace daicho

@@ -54,6 +54,10 @@ CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_
 
 }  // namespace
 
+CopyKey CopyKeyOfRun(const CopyKey& key, std::string_view run) {
+  return {key.epoch, ToArray<32>(Subkey(key, "run " + std::string(run), 32)).value()};
+}
+
 CopyName NameOf(const CopyItem& item) {
   CopyName name{.code = item.code};
   std::memcpy(name.id.data(), item.mac.data(), name.id.size());

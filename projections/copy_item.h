@@ -23,6 +23,9 @@ struct CopyKey {
   Key256 secret{};          // 32 random bytes, of the two holders and nobody else
 };
 
+// Of one comparison alone, for rows that the other holder sends in clear: whoever has the key can make it again.
+CopyKey CopyKeyOfRun(const CopyKey& key, std::string_view run);
+
 struct CopyItem {
   std::uint64_t code = 0;  // 住民票コード as a number, below kCopyCodeEnd
   Digest mac{};            // HMAC-SHA256 of the row's canonical bytes

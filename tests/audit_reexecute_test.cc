@@ -19,7 +19,7 @@ namespace daicho {
 namespace {
 
 using Parts = std::vector<DraftEvent::Part>;
-using Kind = AnswerFindingKind;
+using Kind = ReexecutionFindingKind;
 
 constexpr char kBasis[] = "30-15-2/6-3";
 
@@ -464,7 +464,7 @@ class ReexecutionTest : public ::testing::Test {
   }
   static std::set<Planted> Found(const Reexecution& result) {
     std::set<Planted> out;
-    for (const AnswerFinding& finding : result.findings) {
+    for (const ReexecutionFinding& finding : result.findings) {
       out.insert({finding.position.value(), finding.part, std::string(InfoOf(finding.kind).id)});
     }
     EXPECT_EQ(out.size(), result.findings_total) << "each is told once";

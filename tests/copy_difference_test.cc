@@ -172,81 +172,53 @@ TEST(NumberClashes, AreOfOneNumberAndTwoCodes) {
   }
 }
 
-// --- The merge -------------------------------------------------------------------------------------
+// --- Two copies ------------------------------------------------------------------------------------
 
-CopyRows Rows(const std::vector<v1::HeldCopy>& rows) {
-  return [&rows, at = std::size_t{0}](v1::HeldCopy& row) mutable -> Result<bool> {
-    if (at == rows.size()) return false;
-    row = rows[at++];
-    return true;
-  };
-}
-
+using Rows = std::vector<v1::HeldCopy>;
 using Found = std::map<std::string, std::pair<v1::DifferenceClass, Fields>>;
 
-Result<Found> Merge(const std::vector<v1::HeldCopy>& here, const std::vector<v1::HeldCopy>& there) {
+Found Compare(const Rows& here, const Rows& there) {
   NumberClashes clashes;
-  for (const auto* side : {&here, &there}) {
-    for (const v1::HeldCopy& row : *side) clashes.Take(row);
+  std::map<std::string, std::pair<const v1::HeldCopy*, Rows>> codes;
+  for (const v1::HeldCopy& row : here) {
+    clashes.Take(row);
+    codes[row.resident_code()].first = &row;
+  }
+  for (const v1::HeldCopy& row : there) {
+    clashes.Take(row);
+    codes[row.resident_code()].second.push_back(row);
   }
   clashes.Close();
   Found found;
-  const auto counts = MergeCopies(
-      Rows(here), Rows(there), clashes, *VariantTable::Shipped(),
-      [&](const RowDifference& difference, const v1::HeldCopy* ours, const v1::HeldCopy* theirs) -> Status {
-        const std::string& code = (ours != nullptr ? ours : theirs)->resident_code();
-        EXPECT_TRUE(found.emplace(code, std::pair(difference.difference_class, difference.fields)).second) << code;
-        return {};
-      });
-  if (!counts.ok()) return counts.status();
-  EXPECT_EQ(counts->here, here.size());
-  EXPECT_EQ(counts->there, there.size());
+  for (const auto& [code, rows] : codes) {
+    const auto difference = CompareCopies(rows.first, rows.second, clashes, *VariantTable::Shipped());
+    if (difference) found[code] = {difference->difference_class, difference->fields};
+  }
   return found;
 }
 
-TEST(MergeCopies, DuplicatesComeBeforeAllElse) {
-  v1::HeldCopy taken = Row(5), removed = Row(2);
+TEST(CompareCopies, DuplicatesComeBeforeAllElse) {
+  v1::HeldCopy taken = Row(5);
   taken.mutable_record()->set_individual_number(Number(4));
-  removed.set_removed(true);
-  const std::vector<v1::HeldCopy> here = {Row(1), Row(2), removed, Row(3), Row(4)};
-  const std::vector<v1::HeldCopy> there = {Row(1), Row(2), Row(3), Row(3), Row(4), taken, Row(6)};
+  const Rows here = {Row(1), Row(3), Row(4)};
+  const Rows there = {Row(1), Row(3), Row(3), Row(4), taken, Row(6), Row(7), Row(7)};
   const Found expected = {
-      {Code(2), {v1::DIFFERENCE_CLASS_DUPLICATE, {"resident_code"}}},
       {Code(3), {v1::DIFFERENCE_CLASS_DUPLICATE, {"resident_code"}}},
       {Code(4), {v1::DIFFERENCE_CLASS_DUPLICATE, {"individual_number"}}},
       {Code(5), {v1::DIFFERENCE_CLASS_DUPLICATE, {"individual_number"}}},
       {Code(6), {v1::DIFFERENCE_CLASS_MISSING_HERE, {}}},
+      {Code(7), {v1::DIFFERENCE_CLASS_DUPLICATE, {"resident_code"}}},
   };
-  EXPECT_EQ(Merge(here, there).value(), expected);
-}
-
-TEST(MergeCopies, RefusesRowsOutOfOrder) {
-  EXPECT_EQ(Merge({Row(2), Row(1)}, {}).status().code(), Code::kInvalid);
-  EXPECT_EQ(Merge({}, {Row(1), Row(3), Row(3), Row(2)}).status().code(), Code::kInvalid);
-}
-
-TEST(MergeCopies, EndsWhenAStreamOrTheSinkFails) {
-  const CopyRows failing = [](v1::HeldCopy&) -> Result<bool> { return Unavailable("gone"); };
-  const std::vector<v1::HeldCopy> rows = {Row(1), Row(2)};
-  NumberClashes clashes;
-  clashes.Close();
-  const auto merge = [&](const CopyRows& there, Status status) {
-    return MergeCopies(Rows(rows), there, clashes, *VariantTable::Shipped(),
-                       [&](const RowDifference&, const v1::HeldCopy*, const v1::HeldCopy*) { return status; })
-        .status()
-        .code();
-  };
-  EXPECT_EQ(merge(failing, {}), Code::kUnavailable);
-  EXPECT_EQ(merge(Rows({}), Denied("no")), Code::kDenied);
+  EXPECT_EQ(Compare(here, there), expected);
 }
 
 // Random differences of all kinds: all and only those are found, and the fingerprints of the same rows name the same
 // persons.
-TEST(MergeCopies, FindsWhatTheFingerprintsFind) {
+TEST(CompareCopies, FindsWhatTheFingerprintsFind) {
   const auto keying = std::make_shared<CopyKeying>(CopyKey{.epoch = 1, .secret = {9}});
   for (unsigned seed = 1; seed <= 5; ++seed) {
     std::mt19937_64 random(seed);
-    std::vector<v1::HeldCopy> here, there;
+    Rows here, there;
     Found expected;
     for (std::uint64_t person = 1; person <= 2'000; ++person) {
       v1::HeldCopy ours = Row(person * 4'000'000), theirs = ours;
@@ -282,7 +254,7 @@ TEST(MergeCopies, FindsWhatTheFingerprintsFind) {
       here.push_back(ours);
       there.push_back(theirs);
     }
-    EXPECT_EQ(Merge(here, there).value(), expected) << seed;
+    EXPECT_EQ(Compare(here, there), expected) << seed;
 
     CopyFingerprint ours(keying), theirs(keying);
     for (const v1::HeldCopy& row : here) ours.Add(keying->Item(row));

@@ -36,6 +36,12 @@ class Reconciling(unittest.TestCase):
         self.notices = Notices(self.directory / "notices", residents=self.RESIDENTS, years=self.YEARS)
         self.node = self.enterContext(Node.found(self.directory, self.log(), self.notices.issuers))
 
+    def tearDown(self):
+        """Whatever a test has compared can be repeated from the ledger."""
+        judged = json.loads(daicho("audit", "reexecute", "--json", "--home", self.node.home).out)
+        self.assertEqual(judged["findings"], [])
+        self.assertEqual(judged["runs"], len(daicho("consistency", "runs", "--json", "--home", self.node.home).lines()))
+
     def with_kikou(self):
         self.kikou = self.enterContext(Kikou(self.node, "--copy-key", self.node.home / "keys/copy.key"))
         self.kikou.connect()
