@@ -3,7 +3,7 @@
 //   search_bench prepare --work W --data D        builds the record file; writes PostgreSQL's tables and the questions
 //   search_bench compare --data D --work W --pg CONNINFO [--pin P]   checks every row, then measures both in turn
 //   search_bench inside  --data D --work W        the same questions without a socket
-//   search_bench update  --data D --pg CONNINFO --persons N          PostgreSQL's durable changes, one at a time
+//   search_bench update  --data D --pg CONNINFO --persons N          PostgreSQL's durable changes, one at a time each: by one, by 35
 //   search_bench live    --data D --work W        searching while changes are applied; one change alone
 //   search_bench node    --data D --work W        as operators search: signed, and an event each
 //
@@ -19,12 +19,14 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "bench/search_home.h"
 #include "bench/search_live.h"
 #include "bench/search_measure.h"
 #include "bench/search_node.h"
 #include "events/clock.h"
+#include "events/codes.h"
 
 namespace daicho::search_bench {
 namespace {
@@ -239,9 +241,32 @@ Status Update(const std::string& data, const std::string& conninfo, std::uint64_
   ASSIGN_OR_RETURN(const Questions questions, ReadQuestions(data));
   ASSIGN_OR_RETURN(const auto postgres, Postgres::Connect(conninfo));
   Measured measured;
-  ASSIGN_OR_RETURN(measured.micros, postgres->Update(kUpdates, persons, questions[kSurnameAndPlace]));
+  ASSIGN_OR_RETURN(measured.micros, postgres->Update(kUpdates, 0, persons, questions[kSurnameAndPlace]));
   for (const double micros : measured.micros) measured.seconds += micros / 1e6;
   Report("postgres", "stage=update", measured);
+
+  // As many as there are municipalities, each waiting for its own: PostgreSQL syncs together what comes together.
+  std::vector<std::unique_ptr<Postgres>> connections;
+  for (std::size_t i = 0; i < std::size(kMunicipalities); ++i) {
+    ASSIGN_OR_RETURN(connections.emplace_back(), Postgres::Connect(conninfo));
+  }
+  std::vector<Result<std::vector<double>>> took(connections.size(), std::vector<double>());
+  const auto begun = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> clients;
+    for (std::size_t i = 0; i < connections.size(); ++i) {
+      clients.emplace_back([&, i] {
+        took[i] = connections[i]->Update(kUpdates / 4, i + 1, persons, questions[kSurnameAndPlace]);
+      });
+    }
+  }
+  Measured together;
+  together.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  for (const auto& each : took) {
+    RETURN_IF_ERROR(each.status());
+    together.micros.insert(together.micros.end(), each->begin(), each->end());
+  }
+  Report("postgres", "stage=update-together", together);
   return {};
 }
 

@@ -26,6 +26,7 @@ constexpr milliseconds kBetweenSubmissions{10};
 constexpr seconds kApplying{20};
 constexpr seconds kQuiet{10};
 constexpr std::size_t kAlone = 300;
+constexpr std::size_t kTogether = 500;  // of each municipality
 
 // Municipalities that send notices of moves within them, as their gateways do.
 class Movers {
@@ -38,24 +39,28 @@ class Movers {
       const std::string issuer(municipality.code);
       ASSIGN_OR_RETURN(issuers_[issuer].key, ReadSigningKey(keys + "/" + issuer + ".key"));
       issuers_[issuer].tree = home_.projector().IssuerTree(issuer);
+      issuers_[issuer].chance.seed(issuers_.size());
     }
     ASSIGN_OR_RETURN(const RecordCounts counts, home_.projector().file().Counts());
     const std::uint64_t every = std::max<std::uint64_t>(1, counts.residents / kMovers);
     std::uint64_t seen = 0;
     return home_.ForEachResident([&](KeySlot, const Version& version) {
       if (seen++ % every != 0) return;
-      residents_[version.notice.record().address().municipality()].push_back(version.notice);
-      towns_.push_back(version.notice.record().address().municipality());
+      const std::string& town = version.notice.record().address().municipality();
+      issuers_[town].residents.push_back(version.notice);
+      towns_.push_back(town);
     });
   }
 
-  // One submission of `count` moves within one municipality.
-  Status Submit(std::size_t count) {
-    const std::string& name = towns_[chance_() % towns_.size()];
-    Issuer& issuer = issuers_[name];
+  // One submission of `count` moves within one municipality, drawn by its size.
+  Status Submit(std::size_t count) { return Submit(towns_[chance_() % towns_.size()], count); }
+
+  // Different municipalities' may be sent at once.
+  Status Submit(const std::string& name, std::size_t count) {
+    Issuer& issuer = issuers_.at(name);
     v1::SubmissionBody body;
     for (std::size_t i = 0; i < count; ++i) {
-      DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, Move(residents_[name]), {}, false};
+      DraftEvent event{v1::EVENT_KIND_UPDATE, v1::RETENTION_CLASS_NOTICE, Move(issuer), {}, false};
       *body.add_drafts() = MakeDraft(event, name, Sequence(issuer.tree.size() + 1));
       issuer.tree.Append(LeafHash(body.drafts().rbegin()->header()));
     }
@@ -67,16 +72,24 @@ class Movers {
     return home_.log().Append(Topics{home_.home().prefecture}.Inbox(name), record);
   }
 
+  // Whether all that the municipality has sent can be found.
+  bool IsFound(const std::string& name) const {
+    return home_.projector().IssuerTree(name).size() >= issuers_.at(name).tree.size();
+  }
+
  private:
   struct Issuer {
     SigningKey key;
     MerkleEdge tree;
+    std::vector<v1::UpdateNotice> residents;
+    std::mt19937_64 chance;
   };
 
   // Somebody goes to live where somebody else does.
-  std::string Move(std::vector<v1::UpdateNotice>& residents) {
-    v1::UpdateNotice& notice = residents[chance_() % residents.size()];
-    const v1::Address place = residents[chance_() % residents.size()].record().address();
+  std::string Move(Issuer& issuer) {
+    const auto any = [&]() -> v1::UpdateNotice& { return issuer.residents[issuer.chance() % issuer.residents.size()]; };
+    v1::UpdateNotice& notice = any();
+    const v1::Address place = any().record().address();
     notice.set_update_number(notice.update_number() + 1);
     notice.set_kind(v1::NOTICE_KIND_AMEND);
     notice.set_reason(v1::CHANGE_REASON_ADDRESS_CHANGE);
@@ -89,8 +102,7 @@ class Movers {
   OpenedHome& home_;
   SystemClock clock_;
   std::map<std::string, Issuer> issuers_;
-  std::map<std::string, std::vector<v1::UpdateNotice>> residents_;  // by municipality
-  std::vector<std::string> towns_;                                  // of each of them
+  std::vector<std::string> towns_;  // of each resident
   std::mt19937_64 chance_{3};
 };
 
@@ -141,6 +153,35 @@ Result<Measured> MoveAlone(OpenedHome& home, Movers& movers) {
   return out;
 }
 
+// As many at once as there are municipalities, each waiting until its own can be found.
+Result<Measured> MoveTogether(OpenedHome& home, Movers& movers) {
+  std::vector<Status> failed(std::size(kMunicipalities));
+  std::vector<Measured> took(std::size(kMunicipalities));
+  const auto begun = steady_clock::now();
+  {
+    std::vector<std::jthread> municipalities;
+    for (std::size_t i = 0; i < took.size(); ++i) {
+      municipalities.emplace_back([&, i, name = std::string(kMunicipalities[i].code)] {
+        for (std::size_t n = 0; n < kTogether && failed[i].ok(); ++n) {
+          const auto before = steady_clock::now();
+          failed[i] = movers.Submit(name, 1);
+          for (Position next = home.projector().position(); failed[i].ok() && !movers.IsFound(name); next = next.Next()) {
+            if (!home.projector().WaitFor(next, seconds(30))) failed[i] = Unavailable("a change was not applied");
+          }
+          took[i].micros.push_back(std::chrono::duration<double, std::micro>(steady_clock::now() - before).count());
+        }
+      });
+    }
+  }
+  Measured out;
+  for (std::size_t i = 0; i < took.size(); ++i) {
+    RETURN_IF_ERROR(failed[i]);
+    out.Add(took[i]);
+  }
+  out.seconds = std::chrono::duration<double>(steady_clock::now() - begun).count();
+  return out;
+}
+
 Status Measure(OpenedHome& home, Movers& movers, const Questions& questions) {
   Inside inside(home);
   const auto ask_in_quiet = [&] {
@@ -154,6 +195,8 @@ Status Measure(OpenedHome& home, Movers& movers, const Questions& questions) {
   Report("inside", "stage=applying", applying);
   ASSIGN_OR_RETURN(const Measured alone, MoveAlone(home, movers));
   Report("daicho", "stage=update-alone", alone);
+  ASSIGN_OR_RETURN(const Measured together, MoveTogether(home, movers));
+  Report("daicho", "stage=update-together", together);
   return {};
 }
 

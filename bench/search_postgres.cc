@@ -9,6 +9,8 @@
 namespace daicho::search_bench {
 namespace {
 
+constexpr std::uint64_t kNewbornMax = 100'000;  // of one client
+
 struct Clear {
   void operator()(PGresult* result) const { PQclear(result); }
   void operator()(PGconn* connection) const { PQfinish(connection); }
@@ -58,15 +60,16 @@ class Connection : public Postgres {
     return out;
   }
 
-  Result<std::vector<double>> Update(std::size_t count, std::uint64_t residents,
+  Result<std::vector<double>> Update(std::size_t count, std::size_t client, std::uint64_t residents,
                                      const std::vector<Question>& places) override {
     RETURN_IF_ERROR(PrepareUpdates());
-    std::mt19937_64 chance(5);
+    std::mt19937_64 chance(5 + client);
+    const std::uint64_t newborn = residents + client * kNewbornMax;
     std::vector<double> out;
     for (std::size_t i = 0; i < count; ++i) {
       const auto before = std::chrono::steady_clock::now();
       RETURN_IF_ERROR(Execute("begin"));
-      RETURN_IF_ERROR(Change(chance() % 100, chance() % residents, residents + i, places[chance() % places.size()]));
+      RETURN_IF_ERROR(Change(chance() % 100, chance() % residents, newborn + i, places[chance() % places.size()]));
       RETURN_IF_ERROR(Execute("commit"));
       out.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - before).count());
     }

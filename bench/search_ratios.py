@@ -51,6 +51,9 @@ def main(results, asof):
     print(f"with one gateway's own sending before it: {sent:,.0f}/s, {sent / updates:.2f} of PostgreSQL")
     alone = float(stages["daicho", "update-alone"]["rate"])
     print(f"one change at a time, until it can be found: {alone:,.0f}/s, {alone / updates:.2f} of PostgreSQL")
+    together = {side: float(stages[side, "update-together"]["rate"]) for side in ("postgres", "daicho")}
+    print(f"35 at once, each one at a time: PostgreSQL {together['postgres']:,.0f}/s, Daichō until it can be found"
+          f" {together['daicho']:,.0f}/s, {together['daicho'] / together['postgres']:.2f} of PostgreSQL")
     node = stages["node", "search"]
     print(f"through a node, signed and in the ledger before the answer: p50 {float(node['p50_us']) / 1000:.1f} ms,"
           f" p99 {float(node['p99_us']) / 1000:.1f} ms")

@@ -35,8 +35,9 @@ class Postgres : public Side {
   // Runs the server's process for this connection on that processor alone. Requires: to be allowed to.
   virtual Status Pin(int processor) = 0;
   // `count` changes, each in a transaction of its own and durable before the next: 60 % moves, 10 % renames, 15 %
-  // births, 15 % deaths among `residents` persons. `places`: questions of S9. Microseconds each.
-  virtual Result<std::vector<double>> Update(std::size_t count, std::uint64_t residents,
+  // births, 15 % deaths among `residents` persons. `client`: another one for each connection. `places`: questions of S9.
+  // Microseconds each.
+  virtual Result<std::vector<double>> Update(std::size_t count, std::size_t client, std::uint64_t residents,
                                              const std::vector<Question>& places) = 0;
 };
 

@@ -278,7 +278,7 @@ TEST(Structure, HoldsInThisRepository) {
 }
 
 // A small tree that keeps every rule, for a test to spoil.
-class PlantedStructure : public testing::Test {
+class PlantedStructure : public ::testing::Test {
  protected:
   PlantedStructure() {
     std::string name = (fs::temp_directory_path() / "daicho-structure-XXXXXX").string();

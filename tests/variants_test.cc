@@ -69,10 +69,10 @@ TEST(ShippedTable, FoldsASequenceByItsBase) {
 
 // ---- what an operator supplies
 
-class Pack : public testing::Test {
+class Pack : public ::testing::Test {
  protected:
   Pack() {
-    std::string path = testing::TempDir() + "variants.XXXXXX";
+    std::string path = ::testing::TempDir() + "variants.XXXXXX";
     EXPECT_NE(mkdtemp(path.data()), nullptr);
     directory_ = path + "/";
   }
