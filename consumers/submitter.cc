@@ -27,8 +27,9 @@ struct Submitter::Impl {
   Key256 sequencer{};
   bool welcomed = false;
   bool anchored = false;  // some receipt has verified: from there on each must
-  bool settled = false;   // what `pending` holds was admitted: it is there for its state alone
+  bool settled = false;   // what the file holds as pending was admitted: it is there for its state alone
   std::unique_ptr<LogReader> receipts;
+  std::optional<SlotFile> file;
 
   std::string Path(const char* name) const { return options.dir + "/" + name; }
 
@@ -40,15 +41,10 @@ struct Submitter::Impl {
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       return Unavailable("another process submits for issuer " + options.issuer);
     }
-    auto pending = ReadFile(Path("pending"));
-    if (pending.ok()) {
-      ASSIGN_OR_RETURN(const Pending left, DecodePending(*pending));
-      return Decode(left.state);
-    }
-    if (pending.status().code() != Code::kNotFound) return pending.status();
-    auto state = ReadFile(Path("state"));
-    if (state.ok()) return Decode(*state);
-    if (state.status().code() != Code::kNotFound) return state.status();
+    file.emplace(Path("state"));
+    const auto kept = ReadKept();
+    if (kept.ok()) return Decode(kept->state);
+    if (kept.status().code() != Code::kNotFound) return kept.status();
     if (!options.pin) return {};
     ledger = options.pin->ledger;
     intake = options.pin->intake;
@@ -78,7 +74,8 @@ struct Submitter::Impl {
     return {};
   }
 
-  Status Save() { return WriteFileDurably(Path("state"), Encode()); }
+  // The state alone: nothing is pending.
+  Status Save() { return file->Write(EncodeKept({Encode(), "", {}, ""})); }
 
   Status Follow() {
     if (receipts != nullptr) return {};
@@ -184,31 +181,34 @@ struct Submitter::Impl {
            (violation.field() == "head" && violation.rule() == "signature");
   }
 
-  struct Pending {
-    std::string state;  // that it was built on
+  // What a crash leaves: the state, and what was built on it and is pending.
+  struct Kept {
+    std::string state;
     std::string tag;
     MerkleEdge after;  // the tree that the receipt will confirm
-    std::string submission;
+    std::string submission;  // empty: nothing is pending
   };
 
   // state length(8) ‖ state ‖ tag length(8) ‖ tag ‖ edge length(8) ‖ edge ‖ submission
-  static std::string EncodePending(const Pending& pending) {
+  static std::string EncodeKept(const Kept& kept) {
     std::string out;
-    for (const std::string& part : {pending.state, pending.tag, pending.after.Encode()}) {
+    for (const std::string& part : {kept.state, kept.tag, kept.after.Encode()}) {
       AppendU64(out, part.size());
       out += part;
     }
-    return out + pending.submission;
+    return out + kept.submission;
   }
 
-  static Result<Pending> DecodePending(std::string_view bytes) {
+  Result<Kept> ReadKept() {
+    ASSIGN_OR_RETURN(const std::string read, file->Read());
+    std::string_view bytes = read;
     const auto take = [&]() -> Result<std::string_view> {
-      if (bytes.size() < 8 || bytes.size() - 8 < ReadU64(bytes)) return Corrupt("the pending submission is damaged");
+      if (bytes.size() < 8 || bytes.size() - 8 < ReadU64(bytes)) return Corrupt(Path("state") + " is damaged");
       const std::string_view out = bytes.substr(8, ReadU64(bytes));
       bytes.remove_prefix(8 + out.size());
       return out;
     };
-    Pending out;
+    Kept out;
     ASSIGN_OR_RETURN(out.state, take());
     ASSIGN_OR_RETURN(out.tag, take());
     ASSIGN_OR_RETURN(const std::string_view edge, take());
@@ -217,9 +217,9 @@ struct Submitter::Impl {
     return out;
   }
 
-  Result<Pending> Build(const std::vector<DraftEvent>& events, const std::string& tag) const {
+  Result<Kept> Build(const std::vector<DraftEvent>& events, const std::string& tag) const {
     v1::SubmissionBody body;
-    Pending out{Encode(), tag, tree, {}};
+    Kept out{Encode(), tag, tree, {}};
     for (const DraftEvent& event : events) {
       *body.add_drafts() = MakeDraft(event, options.issuer, Sequence(out.after.size() + 1));
       out.after.Append(LeafHash(body.drafts().rbegin()->header()));
@@ -237,7 +237,7 @@ struct Submitter::Impl {
   }
 
   // Sends what is pending (again) and takes its receipt.
-  Result<v1::Receipt> Settle(Pending pending) {
+  Result<v1::Receipt> Settle(Kept pending) {
     v1::Submission submission;
     if (!submission.ParseFromString(pending.submission)) return Corrupt("the pending submission is damaged");
     const Digest name = Sha256Of({submission.head()});
@@ -259,11 +259,7 @@ struct Submitter::Impl {
   }
 
   // The state by itself in place of the settled submission.
-  Status PutDown() {
-    if (!settled) return {};
-    RETURN_IF_ERROR(Save());
-    return RemoveFile(Path("pending"));
-  }
+  Status PutDown() { return settled ? Save() : Status(); }
 };
 
 Submitter::Submitter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -280,11 +276,10 @@ Result<std::unique_ptr<Submitter>> Submitter::Open(SubmitterOptions options) {
 }
 
 Result<std::optional<v1::Receipt>> Submitter::SettlePending() {
-  if (impl_->settled || !FileExists(impl_->Path("pending"))) return std::optional<v1::Receipt>();
-  RETURN_IF_ERROR(impl_->AwaitWelcome());
-  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(impl_->Path("pending")));
-  ASSIGN_OR_RETURN(auto pending, Impl::DecodePending(bytes));
-  ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(pending)));
+  if (impl_->settled || !impl_->welcomed) return std::optional<v1::Receipt>();
+  ASSIGN_OR_RETURN(auto kept, impl_->ReadKept());
+  if (kept.submission.empty()) return std::optional<v1::Receipt>();
+  ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(kept)));
   return std::optional(std::move(receipt));
 }
 
@@ -296,7 +291,7 @@ Result<v1::Receipt> Submitter::Submit(const std::vector<DraftEvent>& events, con
     const Key256 sealed_to = impl_->intake, signed_by = impl_->options.key.public_key();
     ASSIGN_OR_RETURN(auto pending, impl_->Build(events, tag));
     // On disk before it leaves: a crash must not make the issuer sign a second history.
-    RETURN_IF_ERROR(WriteFileDurably(impl_->Path("pending"), Impl::EncodePending(pending)));
+    RETURN_IF_ERROR(impl_->file->Write(Impl::EncodeKept(pending)));
     impl_->settled = false;
     ASSIGN_OR_RETURN(v1::Receipt receipt, impl_->Settle(std::move(pending)));
     // Once per change of keys that the receipts have told of on the way.

@@ -3,9 +3,8 @@
 //
 // State in its directory, so that a crash at any moment repeats the same bytes and nothing else:
 //   state       place in the receipt topic, the ledger's name and public keys, edge of the issuer's tree
-//               as last admitted
-//   pending     the newest submission, whole, behind the state that it was built on; it stands for `state` while it is
-//               there. What a crash leaves is sent again, which changes nothing where it was admitted
+//               as last admitted; behind it the newest submission that was built on it, whole. What a crash leaves is
+//               sent again, which changes nothing where it was admitted. One sync for a submission (SlotFile)
 //   lock        held by the one process that submits
 //
 // Keys change on the way: a verified welcome in the receipt topic names those in force from there on, and they are

@@ -5,16 +5,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "events/bytes.h"
 #include "events/crypto.h"
 
 namespace daicho {
 namespace {
 
 constexpr std::size_t kBufferBytes = 256u << 10;
+constexpr std::size_t kPlaceHead = 32 + 8 + 8;         // of a SlotFile
+constexpr std::size_t kPlaceBytesMin = 16u << 10;
 
 }  // namespace
 
@@ -118,6 +122,59 @@ Status NewFile::Commit() {
   if (::rename(Beside().c_str(), path_.c_str()) != 0) return ErrnoStatus("renaming " + Beside());
   file_ = Descriptor();
   return SyncDirectory(std::filesystem::absolute(path_).parent_path().string());
+}
+
+Result<SlotFile::Place> SlotFile::Newest(std::string_view bytes) const {
+  Place out;
+  const std::size_t half = bytes.size() / 2;
+  for (std::string_view place : {bytes.substr(0, half), bytes.substr(half)}) {
+    if (place.size() < kPlaceHead || place.size() - kPlaceHead < ReadU64(place.substr(40))) continue;
+    const std::string_view named = place.substr(32, 16 + ReadU64(place.substr(40)));
+    if (place.substr(0, 32) != View(Sha256Of({named}))) continue;
+    if (ReadU64(named) >= out.number) out = {ReadU64(named), std::string(named.substr(16))};
+  }
+  if (out.number == 0) return Corrupt(path_ + " is damaged");
+  return out;
+}
+
+Result<std::string> SlotFile::Read() {
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path_));
+  ASSIGN_OR_RETURN(Place newest, Newest(bytes));
+  RETURN_IF_ERROR(Take(newest.number, bytes.size() / 2));
+  return std::move(newest.content);
+}
+
+Status SlotFile::Take(std::uint64_t number, std::size_t place_bytes) {
+  file_ = Descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file_.get() < 0) return ErrnoStatus("opening " + path_);
+  place_bytes_ = place_bytes;
+  number_ = number;
+  return {};
+}
+
+Status SlotFile::Write(std::string_view content) {
+  if (file_.get() < 0) {
+    if (const Status read = Read().status(); !read.ok() && read.code() != Code::kNotFound) return read;
+  }
+  std::string named;
+  AppendU64(named, number_ + 1);
+  AppendU64(named, content.size());
+  named += content;
+  std::string place(View(Sha256Of({named})));
+  place += named;
+  if (file_.get() >= 0 && place.size() <= place_bytes_) {
+    const std::uint64_t at = (number_ + 1) % 2 * place_bytes_;
+    RETURN_IF_ERROR(WriteAt(file_, at, place).With(path_));
+    if (::fdatasync(file_.get()) != 0) return ErrnoStatus("syncing " + path_);
+    ++number_;
+    return {};
+  }
+  // The first time, or too large: a new file, all of it written, so that nothing but bytes changes from here on.
+  const std::size_t bytes = std::bit_ceil(std::max(place.size(), kPlaceBytesMin));
+  std::string both(2 * bytes, '\0');
+  both.replace((number_ + 1) % 2 * bytes, place.size(), place);
+  RETURN_IF_ERROR(WriteFileDurably(path_, both, mode_));
+  return Take(number_ + 1, bytes);
 }
 
 Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size) {

@@ -63,6 +63,34 @@ class NewFile {
   std::uint64_t written_ = 0;
 };
 
+// A small file that is written anew again and again, each time by a single sync of nothing but its bytes: it has two places
+// of the same size, and of those that are whole the newer one counts. What was written before stays readable in it.
+//
+//   place = SHA-256 of all that follows(32) ‖ number(8) ‖ size(8) ‖ content, then anything
+class SlotFile {
+ public:
+  // `mode` as in open(2).
+  explicit SlotFile(std::string path, unsigned mode = 0600) : path_(std::move(path)), mode_(mode) {}
+
+  // Errors: kNotFound; kCorrupt when no place is whole.
+  Result<std::string> Read();
+  Status Write(std::string_view content);
+
+ private:
+  struct Place {
+    std::uint64_t number = 0;
+    std::string content;
+  };
+  Result<Place> Newest(std::string_view bytes) const;
+  Status Take(std::uint64_t number, std::size_t place_bytes);
+
+  std::string path_;
+  unsigned mode_;
+  Descriptor file_;             // once its places are known
+  std::size_t place_bytes_ = 0;
+  std::uint64_t number_ = 0;    // of the newest
+};
+
 // How much could be read from `offset` on: less than `size` only at the end of the file.
 Result<std::size_t> ReadAt(const Descriptor& file, std::uint64_t offset, char* out, std::size_t size);
 Status WriteAt(const Descriptor& file, std::uint64_t offset, std::string_view bytes);

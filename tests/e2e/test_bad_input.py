@@ -273,8 +273,10 @@ class Refused(WithNode):
         server = self.node.processes[EVERY_ROLE]
         server.send_signal(signal.SIGSTOP)
         self.addCleanup(server.send_signal, signal.SIGCONT)
+        state = gateway.home / "outbox/state"
+        before = state.read_bytes()
         sending = gateway.start_send(path)
-        wait_until("the submission is on its way", (gateway.home / "outbox/pending").exists, 30)
+        wait_until("the submission is on its way", lambda: state.read_bytes() != before, 30)
         died = Gateway(self.directory / "died", MAEBASHI, self.node.log)
         shutil.copytree(gateway.home, died.home)
         server.send_signal(signal.SIGCONT)
