@@ -26,7 +26,8 @@ using Clock = std::chrono::steady_clock;
 struct Settings {
   std::string home, agency_home, agency, basis, duty, numbers;
   double rate = 200;
-  int seconds = 30, warm_up = 3;
+  int seconds = 30;
+  int warm_up = 15;  // seconds too: a broker that has just started still compiles what it runs
   unsigned clients = 24;
 };
 
