@@ -379,8 +379,10 @@ class Reexecutor {
   }
 
   Status CheckComparisons() {
+    const auto begun = std::chrono::steady_clock::now();
     ConsistencyAudit audit(*projector_, *newest_, options_.copy_key, out_.begun);
     RETURN_IF_ERROR(audit.Check(options_.from, last_, sink_));
+    out_.comparing_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     out_.runs = audit.runs();
     out_.differences = audit.differences();
     out_.unjudged += audit.unjudged();
@@ -471,6 +473,7 @@ std::string ReexecutionJson(const Reexecution& result) {
                       {"unjudged", result.unjudged},
                       {"seconds", result.seconds},
                       {"processor_seconds", result.processor_seconds},
+                      {"comparing_seconds", result.comparing_seconds},
                       {"warnings", result.warnings},
                       {"findings", ordered_json::array()},
                       {"findings_total", result.findings_total}};

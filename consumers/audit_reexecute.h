@@ -43,6 +43,7 @@ struct Reexecution {
   std::uint64_t erased = 0, unjudged = 0;   // see AnswerAudit and ConsistencyAudit
   double seconds = 0;         // that evaluating answers took, without making the record file
   double processor_seconds = 0;
+  double comparing_seconds = 0;  // that repeating comparisons took
   std::vector<ReexecutionFinding> findings;     // by position and part
   std::uint64_t findings_total = 0;        // more than kFindingsMax are counted, not kept
   std::vector<std::string> warnings;       // for people, in Japanese
