@@ -254,6 +254,11 @@ class ConsistencyAudit::RunAgain {
       if (!by_sketch() && !IsSameDifference(said, must)) FindIn(each, Kind::kDifference, "found again, and otherwise");
       return;
     }
+    // The number may stand for somebody whom a narrowed run passes over.
+    if (!whole() && each.is_duplicate() && difference->difference_class != v1::DIFFERENCE_CLASS_DUPLICATE) {
+      ++audit_.unjudged_;
+      return;
+    }
     if (said.has_here() != must.has_here() || said.here().SerializeAsString() != must.here().SerializeAsString()) {
       return FindIn(each, Kind::kDifference, "our side is not what the ledger held then");
     }
