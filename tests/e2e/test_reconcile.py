@@ -38,9 +38,10 @@ class Reconciling(unittest.TestCase):
 
     def tearDown(self):
         """Whatever a test has compared can be repeated from the ledger."""
+        runs = daicho("consistency", "runs", "--json", "--home", self.node.home).lines()
         judged = json.loads(daicho("audit", "reexecute", "--json", "--home", self.node.home).out)
         self.assertEqual(judged["findings"], [])
-        self.assertEqual(judged["runs"], len(daicho("consistency", "runs", "--json", "--home", self.node.home).lines()))
+        self.assertGreaterEqual(judged["runs"], len(runs), "one on a schedule may have come since")
 
     def with_kikou(self):
         self.kikou = self.enterContext(Kikou(self.node, "--copy-key", self.node.home / "keys/copy.key"))
