@@ -22,12 +22,6 @@ constexpr microseconds kBehind = std::chrono::minutes(1);
 
 TimeMicros Before(TimeMicros time, microseconds by) { return TimeMicros(time.value() - by.count()); }
 
-std::string BytesOf(const CopyTotal& total) {
-  std::string out;
-  for (const std::uint64_t word : total.sum) AppendU64(out, word);
-  return out;
-}
-
 // What was ordered cannot be read from the act: its own digest stands for it where the ledger does not tell it.
 Digest OrderedDigest(const v1::OperatorAct& act) {
   const std::string_view request = act.request();
@@ -199,20 +193,12 @@ class ConsistencyAudit::RunAgain {
   }
 
   std::optional<RowDifference> Classify(const Difference& each) const {
-    static const std::shared_ptr<const VariantTable> variants = VariantTable::Shipped();
     const v1::HeldCopy* const here = each.row_here ? &*each.row_here : nullptr;
-    if (here == nullptr && !each.row_there) {
-      if (!each.there_unknown()) return std::nullopt;
-      return RowDifference{v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
-    }
+    if (here == nullptr && !each.row_there && !each.there_unknown()) return std::nullopt;
     std::vector<v1::HeldCopy> there;
     if (each.row_there) there.push_back(*each.row_there);
     if (each.there_twice() && each.row_there && by_file()) there.push_back(*each.row_there);  // what the second one said is not kept
-    auto out = CompareCopies(here, there, clashes_, *variants);
-    if (out && each.there_unknown() && out->difference_class == v1::DIFFERENCE_CLASS_MISSING_THERE) {
-      out->difference_class = v1::DIFFERENCE_CLASS_FIELD;
-    }
-    return out;
+    return ClassifyDifference(here, there, each.there_unknown(), clashes_);
   }
 
   Status JudgeDifferences() {
@@ -315,7 +301,7 @@ class ConsistencyAudit::RunAgain {
       return {};
     }
     if (run_.here_count() != total.count) Find(Kind::kCounts, "of the persons compared here");
-    else if (key && run_.here_fingerprint() != BytesOf(total)) Find(Kind::kCopy, "of our copy");
+    else if (key && run_.here_fingerprint() != FingerprintBytes(total)) Find(Kind::kCopy, "of our copy");
     if (!key) ++audit_.unjudged_;
     // What a narrowed run passes over is not told.
     if (!whole()) return {};
@@ -334,7 +320,7 @@ class ConsistencyAudit::RunAgain {
     if (!numbered_) return {};
     if (run_.there_count() != there_count) {
       Find(Kind::kCopy, "the differences do not account for the number of persons there");
-    } else if (key && all_told && run_.there_fingerprint() != BytesOf(total)) {
+    } else if (key && all_told && run_.there_fingerprint() != FingerprintBytes(total)) {
       Find(Kind::kCopy, "the differences do not account for the other copy");
     }
     return {};

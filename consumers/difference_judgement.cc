@@ -74,6 +74,23 @@ Status TakeNumbers(const RecordFile& file, Position at, const v1::HeldCopy& row,
   return {};
 }
 
+std::optional<RowDifference> ClassifyDifference(const v1::HeldCopy* here, std::span<const v1::HeldCopy> there,
+                                                bool there_unknown, const NumberClashes& clashes) {
+  static const std::shared_ptr<const VariantTable> variants = VariantTable::Shipped();
+  if (there_unknown && here == nullptr) return RowDifference{v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
+  auto difference = CompareCopies(here, there, clashes, *variants);
+  if (there_unknown && difference->difference_class == v1::DIFFERENCE_CLASS_MISSING_THERE) {
+    difference->difference_class = v1::DIFFERENCE_CLASS_FIELD;
+  }
+  return difference;
+}
+
+std::string FingerprintBytes(const CopyTotal& total) {
+  std::string out;
+  for (const std::uint64_t word : total.sum) AppendU64(out, word);
+  return out;
+}
+
 DifferenceWay WayOf(const std::string& holder, const HeldPerson& here, const v1::HeldCopy* there) {
   if (holder == kHolderReplica) return DifferenceWay::kNone;
   if (holder != kHolderKikou) return DifferenceWay::kReport;

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "projections/consistency_register.h"
 #include "projections/copy_difference.h"
+#include "projections/copy_fingerprint.h"
 #include "projections/copy_item.h"
 #include "projections/record_file.h"
 
@@ -30,6 +32,14 @@ Result<HeldPerson> HeldUnder(const RecordFile& file, const std::string& code, Po
 
 // Takes the number of each row, and of who has it here at `at`. Errors: those of the store.
 Status TakeNumbers(const RecordFile& file, Position at, const v1::HeldCopy& row, NumberClashes& clashes);
+
+// CompareCopies, by the variants that are shipped. `there_unknown`: there is a row there, of which nothing is known but that it
+// differs. Requires: a row on either side.
+std::optional<RowDifference> ClassifyDifference(const v1::HeldCopy* here, std::span<const v1::HeldCopy> there,
+                                                bool there_unknown, const NumberClashes& clashes);
+
+// As ConsistencyRun has it.
+std::string FingerprintBytes(const CopyTotal& total);
 
 // What is to be done about a difference with that holder. `there`: null where its row is not known or there is none.
 enum class DifferenceWay {

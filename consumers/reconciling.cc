@@ -49,12 +49,6 @@ std::string_view MethodName(v1::ConsistencyMethod method) {
   }
 }
 
-std::string TotalBytes(const CopyTotal& total) {
-  std::string out;
-  for (const std::uint64_t word : total.sum) AppendU64(out, word);
-  return out;
-}
-
 const std::string& MunicipalityOf(const v1::HeldCopy& row) { return row.record().address().municipality(); }
 
 // What a side has of the fields that differ.
@@ -178,17 +172,6 @@ struct Reconciling::Comparison {
     return before.difference_class() != v1::DIFFERENCE_CLASS_MISSING_THERE && before.has_here() == now.has_here();
   }
 
-  static std::optional<RowDifference> Classify(const v1::HeldCopy* row_here, const Differing& each,
-                                               const NumberClashes& clashes) {
-    static const std::shared_ptr<const VariantTable> variants = VariantTable::Shipped();
-    if (each.there_unknown && row_here == nullptr) return RowDifference{v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
-    auto difference = CompareCopies(row_here, each.there, clashes, *variants);
-    if (each.there_unknown && difference->difference_class == v1::DIFFERENCE_CLASS_MISSING_THERE) {
-      difference->difference_class = v1::DIFFERENCE_CLASS_FIELD;
-    }
-    return difference;
-  }
-
   // What the ledger says of it: what made our row, when theirs was ours too, what came since.
   Result<ordered_json> Explain(const HeldPerson& held, const Differing& each) const {
     ordered_json out = ordered_json::object();
@@ -233,7 +216,7 @@ Status Reconciling::Comparison::Judge(const ConsistencyRegister& cases, Position
     const v1::HeldCopy* const here_row = row_here ? &*row_here : nullptr;
     const v1::HeldCopy* const there_row = each.there.empty() ? nullptr : &each.there.front();
     if (!Concerns(row_here, each)) continue;
-    std::optional<RowDifference> difference = Classify(here_row, each, clashes);
+    std::optional<RowDifference> difference = ClassifyDifference(here_row, each.there, each.there_unknown, clashes);
     if (!difference) continue;
     v1::DifferenceFound event = FoundBy(run, number + 1, CodeText(each.code), *difference, here_row, there_row);
     ASSIGN_OR_RETURN(const auto open, cases.OpenCase(run.holder(), each.code, known));
@@ -318,12 +301,12 @@ struct Reconciling::Turn {
     run.set_evaluated_at(cut.position.value());
     run.set_fingerprint_epoch(cut.epoch);
     run.set_there_count(cut.total.count);
-    run.set_there_fingerprint(TotalBytes(cut.total));
+    run.set_there_fingerprint(FingerprintBytes(cut.total));
     RETURN_IF_ERROR(self.Visible(cut.position.Next()));
     comparison.projector = self.options_.projector();
     ASSIGN_OR_RETURN(comparison.here, comparison.projector->CopyAt(cut.position));
     run.set_here_count(comparison.here->fingerprint().total().count);
-    run.set_here_fingerprint(TotalBytes(comparison.here->fingerprint().total()));
+    run.set_here_fingerprint(FingerprintBytes(comparison.here->fingerprint().total()));
     return {};
   }
 
@@ -474,9 +457,9 @@ struct Reconciling::Turn {
       RETURN_IF_ERROR(take_next());
     }
     run.set_here_count(comparison.here->fingerprint().total().count);
-    run.set_here_fingerprint(TotalBytes(comparison.here->fingerprint().total()));
+    run.set_here_fingerprint(FingerprintBytes(comparison.here->fingerprint().total()));
     run.set_there_count(theirs.count);
-    run.set_there_fingerprint(TotalBytes(theirs));
+    run.set_there_fingerprint(FingerprintBytes(theirs));
     return {};
   }
 };

@@ -150,6 +150,17 @@ class Retaining {
                     {Administration(v1::EVENT_KIND_ERASURE, order.SerializeAsString())});
   }
 
+  // Ordered, and carried out by the sequencer.
+  void Erase(const v1::ErasurePlan& plan) {
+    const v1::Receipt receipt = Submit(Order(plan));
+    ExpectAdmitted(receipt);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (p.key_store().erased_through() <= Position(receipt.last_position())) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::yield();
+    }
+  }
+
   Prefecture p;
 
  private:
