@@ -8,9 +8,6 @@ namespace daicho {
 namespace {
 
 constexpr std::size_t kRootsMax = 1'024;
-// Positions between two verifications of the issuers' newest heads: the same for every auditor, and so many that they
-// cost little where every event was submitted by itself.
-constexpr std::uint64_t kVerifyHeadsEvery = 1u << 16;
 
 class Auditor {
  public:
@@ -86,8 +83,7 @@ class Auditor {
     if (size == 1) out_.first_admitted_at = replay_.last_admitted_at();
     if (size % stride_ == 0 && replay_.tree_whole()) KeepRoot(size);
     // No checkpoint will cover what stands behind the newest: there, every signature is looked at.
-    const bool uncovered = entry->ends_submission && size > checkpoints_.last_size();
-    if (uncovered || size % kVerifyHeadsEvery == 0) RETURN_IF_ERROR(replay_.VerifyHeads());
+    if (entry->ends_submission && size > checkpoints_.last_size()) RETURN_IF_ERROR(replay_.VerifyHeads());
     return checkpoints_.Reached(replay_);
   }
 

@@ -126,7 +126,6 @@ class Shower {
     ordered_json out = {{"leaf", JsonOf(leaf.get())}, {"header", JsonOf(header.get())}};
     out["leaf"].erase("header");
     out["leaf"].erase("part_digests");
-    if (out["leaf"].contains("head")) out["leaf"]["head"] = BytesOf(*leaf, "head");
     out["parts"] = Parts(*entry, *header);
     return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   }

@@ -126,9 +126,8 @@ class Prover {
       }
       if (entry.position < position_ || !entry.ends_submission || entry.header.issuer() != issuer_) return true;
       RETURN_IF_ERROR(replay_.VerifyHeads());
-      evidence_.set_issuer_head(entry.leaf.head());
-      ASSIGN_OR_RETURN(const TreeHead head, ParseTreeHead(entry.leaf.head()));
-      issuer_size_ = head.size;
+      evidence_.set_issuer_head(replay_.IssuerHead(entry));
+      issuer_size_ = replay_.FindIssuer(issuer_)->tree.size();
       ASSIGN_OR_RETURN(const KeySpan key,
                        replay_.registry().KeyAt(v1::KEY_USE_ISSUER, issuer_, entry.position));
       registration_ = Position(key.from.value() == 0 ? 0 : key.from.value() - 1);

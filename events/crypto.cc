@@ -2,6 +2,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "events/crypto.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -131,8 +132,22 @@ std::string LabeledExpand(std::string_view suite, std::string_view prk, std::str
   return Expand(prk, labeled, size);
 }
 
-Result<std::string> Agree(const Key256& private_key, std::string_view public_key) {
-  const PkeyPtr own(EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, private_key.data(), 32));
+// From both halves: of the private one alone OpenSSL would compute the public one again, which is half of an agreement's cost.
+PkeyPtr X25519Key(HpkeKeyPair pair) {
+  OSSL_PARAM halves[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, pair.private_key.data(), pair.private_key.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, pair.public_key.data(), pair.public_key.size()),
+      OSSL_PARAM_construct_end()};
+  const PkeyCtxPtr ctx(EVP_PKEY_CTX_new_id(EVP_PKEY_X25519, nullptr));
+  EVP_PKEY* key = nullptr;
+  if (!ctx || EVP_PKEY_fromdata_init(ctx.get()) != 1 || EVP_PKEY_fromdata(ctx.get(), &key, EVP_PKEY_KEYPAIR, halves) != 1) {
+    return nullptr;
+  }
+  return PkeyPtr(key);
+}
+
+Result<std::string> Agree(const HpkeKeyPair& pair, std::string_view public_key) {
+  const PkeyPtr own = X25519Key(pair);
   const PkeyPtr peer(EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, Data(public_key), 32));
   if (!own || !peer) return Invalid("not an X25519 key");
   const PkeyCtxPtr ctx(EVP_PKEY_CTX_new(own.get(), nullptr));
@@ -421,7 +436,7 @@ HpkeKeyPair HpkeKeyPair::FromPrivate(const Key256& private_key) {
 Result<std::string> testing::HpkeSealWith(const HpkeKeyPair& ephemeral, std::size_t key_bytes,
                                           const Key256& recipient, std::string_view info,
                                           std::string_view aad, std::string_view plaintext) {
-  ASSIGN_OR_RETURN(const std::string dh, Agree(ephemeral.private_key, View(recipient)));
+  ASSIGN_OR_RETURN(const std::string dh, Agree(ephemeral, View(recipient)));
   const HpkeContext context =
       DeriveHpke(dh, View(ephemeral.public_key), View(recipient), info, key_bytes);
   std::string out(View(ephemeral.public_key));
@@ -438,14 +453,14 @@ Result<std::string> HpkeOpen(const HpkeKeyPair& recipient, std::string_view info
                              std::string_view aad, std::string_view sealed) {
   if (sealed.size() < kEncBytes + kTagBytes) return Tampered("sealed bytes are too short");
   const std::string_view enc = sealed.substr(0, kEncBytes);
-  ASSIGN_OR_RETURN(const std::string dh, Agree(recipient.private_key, enc));
+  ASSIGN_OR_RETURN(const std::string dh, Agree(recipient, enc));
   const HpkeContext context = DeriveHpke(dh, enc, View(recipient.public_key), info, 32);
   ASSIGN_OR_RETURN(const Key256 key, ToArray<32>(context.key));
   return AeadOpen(key, context.nonce, aad, sealed.substr(kEncBytes));
 }
 
 Result<std::string> testing::X25519(const Key256& private_key, const Key256& public_key) {
-  return Agree(private_key, View(public_key));
+  return Agree(HpkeKeyPair::FromPrivate(private_key), View(public_key));
 }
 
 }  // namespace daicho

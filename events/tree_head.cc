@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "events/bytes.h"
+
 namespace daicho {
 namespace {
 
@@ -40,6 +42,25 @@ Result<TreeHead> Parse(std::string_view note, Note& parsed) {
   return ParseBody(parsed.text);
 }
 
+constexpr std::size_t kTimeBytes = 8, kLengthBytes = 4, kKeyIdBytes = 4;
+
+// The time, and each line's key id ‖ signature. False: malformed.
+template <typename Line>
+bool ReadDetached(std::string_view detached, TimeMicros& time, Line line) {
+  if (detached.size() <= kTimeBytes) return false;
+  time = TimeMicros(static_cast<std::int64_t>(ReadU64(detached)));
+  detached.remove_prefix(kTimeBytes);
+  while (!detached.empty()) {
+    if (detached.size() < kLengthBytes) return false;
+    const std::size_t size = ReadU32(detached);
+    detached.remove_prefix(kLengthBytes);
+    if (size <= kKeyIdBytes || size > detached.size()) return false;
+    line(detached.substr(0, kKeyIdBytes), detached.substr(kKeyIdBytes, size - kKeyIdBytes));
+    detached.remove_prefix(size);
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string IssuerOrigin(int prefecture, std::string_view issuer) {
@@ -72,6 +93,34 @@ Result<TreeHead> VerifyTreeHead(std::string_view note, const VerifyingKey& key) 
   }
   RETURN_IF_ERROR(verified);
   return head;
+}
+
+Result<std::string> DetachHead(std::string_view note) {
+  Note parsed;
+  ASSIGN_OR_RETURN(const TreeHead head, Parse(note, parsed));
+  std::string out;
+  AppendU64(out, static_cast<std::uint64_t>(head.time.value()));
+  for (const NoteSignature& line : parsed.signatures) {
+    AppendU32(out, static_cast<std::uint32_t>(line.key_id.size() + line.bytes.size()));
+    (out += line.key_id) += line.bytes;
+  }
+  ASSIGN_OR_RETURN(const std::string again, AttachHead(head, out));
+  if (again != note) return Corrupt("tree head has a signature under another name");
+  return out;
+}
+
+bool IsDetachedHead(std::string_view detached) {
+  TimeMicros time;
+  return ReadDetached(detached, time, [](std::string_view, std::string_view) {});
+}
+
+Result<std::string> AttachHead(TreeHead head, std::string_view detached) {
+  std::string lines;
+  const bool read = ReadDetached(detached, head.time, [&](std::string_view key_id, std::string_view bytes) {
+    lines += SignatureLine(head.origin, key_id, bytes);
+  });
+  if (!read) return Corrupt("a signed tree head is malformed");
+  return Body(head) + "\n" + lines;
 }
 
 }  // namespace daicho

@@ -40,4 +40,13 @@ Result<TreeHead> ParseTreeHead(std::string_view note);
 // Errors: kTampered when no line is signed by `key` under the head's origin.
 Result<TreeHead> VerifyTreeHead(std::string_view note, const VerifyingKey& key);
 
+// What the events that a signed head covers do not say of it, which is all that an entry keeps:
+// time(8) ‖ for each signature line length(4) ‖ key id(4) ‖ signature. Integers are big-endian.
+// Errors: kCorrupt for what is no head, or has a line under another name than its origin.
+Result<std::string> DetachHead(std::string_view note);
+// Whether it can be attached.
+bool IsDetachedHead(std::string_view detached);
+// The note again, to the byte, with origin, size, root and ledger of `head`. Errors: kCorrupt.
+Result<std::string> AttachHead(TreeHead head, std::string_view detached);
+
 }  // namespace daicho

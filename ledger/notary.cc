@@ -215,7 +215,7 @@ struct Notary::Impl {
     RETURN_IF_ERROR(writer->Append(batch, std::string(kLedgerTree), entry.leaf_hash));
     RETURN_IF_ERROR(writer->Append(batch, issuer, entry.header_hash));
     if (entry.ends_submission)
-      batch.Put(kMeta, std::string(kIssuerHeadKey) + issuer, entry.leaf.head());
+      batch.Put(kMeta, std::string(kIssuerHeadKey) + issuer, replay.IssuerHead(entry));
     return {};
   }
 

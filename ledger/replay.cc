@@ -1,9 +1,13 @@
 #include "ledger/replay.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace daicho {
 namespace {
+
+// Of an issuer: so few that they take little room, so many that a signature for them costs nothing beside their hashes.
+constexpr std::size_t kUnverifiedEventsMax = 4'096;
 
 constexpr std::string_view kRegistryPrefix = "registry/";
 constexpr std::string_view kIssuerPrefix = "issuer/";
@@ -94,10 +98,7 @@ Status LedgerReplay::TakeKeys() {
     issuer.origin = IssuerOrigin(static_cast<int>(registry_.ledger().prefecture()), name);
     const auto current = registry_.CurrentKey(v1::KEY_USE_ISSUER, name);
     if (current.ok() && issuer.key && View(issuer.key->bytes()) == current->key) continue;
-    if (const auto waiting = unverified_.find(name); waiting != unverified_.end()) {
-      RETURN_IF_ERROR(VerifyHead(name, waiting->second));
-      unverified_.erase(waiting);
-    }
+    RETURN_IF_ERROR(VerifyHeadsOf(name, issuer));
     issuer.key.reset();
     if (!current.ok()) {
       const auto spans = registry_.Keys(v1::KEY_USE_ISSUER, name);
@@ -170,13 +171,18 @@ Status LedgerReplay::CheckSequence(IssuerState& issuer, const PreparedEntry& pre
   const std::uint64_t says = prepared.header.sequence();
   const std::uint64_t expected = issuer.whole ? issuer.tree.size() + 1 : issuer.sequence + 1;
   if (says != expected) {
-    RETURN_IF_ERROR(Report(FindingKind::kSequence,
-                           Tampered("issuer " + prepared.header.issuer() + " has event " + std::to_string(says) +
-                                    " where " + std::to_string(expected) + " belongs")));
+    const std::string& name = prepared.header.issuer();
+    if (issuer.whole) RETURN_IF_ERROR(VerifyHeadsOf(name, issuer));
     issuer.whole = false;
+    RETURN_IF_ERROR(Report(FindingKind::kSequence, Tampered("issuer " + name + " has event " + std::to_string(says) +
+                                                            " where " + std::to_string(expected) + " belongs")));
   }
   issuer.sequence = says;
   issuer.last = next_;
+  if (issuer.whole) {
+    if (issuer.unverified.events.empty()) issuer.unverified.before = issuer.tree;
+    issuer.unverified.events.push_back(prepared.header_hash);
+  }
   issuer.tree.Append(prepared.header_hash);
   return {};
 }
@@ -219,46 +225,84 @@ Status LedgerReplay::CheckEntry(const PreparedEntry& prepared) {
         Report(FindingKind::kAuthority, Tampered("issuer " + issuer_name + " may not issue this kind")));
   }
   RETURN_IF_ERROR(CheckSequence(issuer->second, prepared));
-  if (!leaf.head().empty()) RETURN_IF_ERROR(CheckHead(issuer->second, prepared));
+  if (!leaf.head().empty()) RETURN_IF_ERROR(CheckHead(issuer_name, issuer->second, prepared));
   if (!prepared.kind->clear || opening) return {};
   RETURN_IF_ERROR(ApplyClear(prepared));
   // A submission's own head is signed by the key that held before it, also where it changes that key.
   return open_issuer_.empty() ? TakeKeys() : Status();
 }
 
-Status LedgerReplay::CheckHead(IssuerState& issuer, const PreparedEntry& prepared) {
-  const std::string& name = prepared.header.issuer();
-  const auto head = ParseTreeHead(prepared.leaf.head());
-  if (!head.ok()) return Report(FindingKind::kHead, head.status());
-  if (head->origin != issuer.origin || head->ledger != View(ledger_)) {
-    return Report(FindingKind::kHead, Tampered("a head of another issuer or ledger"));
+Status LedgerReplay::CheckHead(const std::string& name, IssuerState& issuer, const PreparedEntry& prepared) {
+  const std::string& detached = prepared.leaf.head();
+  if (!IsDetachedHead(detached)) return Report(FindingKind::kHead, Corrupt("a signed head is malformed"));
+  if (!issuer.key) {
+    issuer.unverified = {};
+    return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
   }
-  if (issuer.whole && (head->size != issuer.tree.size() || head->root != issuer.tree.Root())) {
-    RETURN_IF_ERROR(
-        Report(FindingKind::kHead, Tampered("the head of issuer " + name + " does not cover its events")));
-    issuer.whole = false;
-  }
-  if (!issuer.key) return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
-  Head& newest = unverified_[name];
-  newest.note = prepared.leaf.head();
-  newest.position = next_;
+  if (issuer.whole) issuer.unverified.heads.push_back({issuer.unverified.events.size(), next_, detached});
   unsaved_issuers_.insert(name);
   if (!doubts_.empty()) doubts_.erase(name);
-  return {};
+  return issuer.unverified.events.size() < kUnverifiedEventsMax ? Status() : VerifyHeadsOf(name, issuer);
 }
 
-Status LedgerReplay::VerifyHead(const std::string& issuer, const Head& head) {
-  const Status status =
-      VerifyTreeHead(head.note, *issuers_.at(issuer).key)
-          .status()
-          .With("head of issuer " + issuer + " before position " + std::to_string(next_.value() + 1));
-  return status.ok() ? status : ReportAt(head.position, FindingKind::kSignature, status);
+// Nothing more is asked of events behind the newest head.
+Status LedgerReplay::VerifyHeadsOf(const std::string& name, IssuerState& issuer) {
+  const UnverifiedEvents unverified = std::exchange(issuer.unverified, {});
+  if (unverified.heads.empty()) return {};
+  const auto verify = [&](const MerkleEdge& tree, const UnverifiedEvents::Head& head) -> Status {
+    ASSIGN_OR_RETURN(const std::string note, NoteOf(issuer, tree, head.detached));
+    return VerifyTreeHead(note, *issuer.key).status();
+  };
+  MerkleEdge tree = unverified.before;
+  std::size_t events = 0;
+  const auto grow = [&](const UnverifiedEvents::Head& head) {
+    for (; events < head.events; ++events) tree.Append(unverified.events[events]);
+  };
+  const UnverifiedEvents::Head& newest = unverified.heads.back();
+  const bool covers_all = newest.events == unverified.events.size();
+  if (!covers_all) grow(newest);
+  if (verify(covers_all ? issuer.tree : tree, newest).ok()) return {};
+  tree = unverified.before;
+  events = 0;
+  for (const UnverifiedEvents::Head& head : unverified.heads) {
+    grow(head);
+    const Status status = verify(tree, head);
+    if (status.ok()) continue;
+    issuer.whole = false;
+    return ReportAt(head.position, FindingKind::kSignature,
+                    At(head.position, status.With("the head of issuer " + name + " over its events")));
+  }
+  return {};
 }
 
 Status LedgerReplay::VerifyHeads() {
-  for (const auto& [name, head] : unverified_) RETURN_IF_ERROR(VerifyHead(name, head));
-  unverified_.clear();
+  for (auto& [name, issuer] : issuers_) {
+    if (name != open_issuer_) RETURN_IF_ERROR(VerifyHeadsOf(name, issuer));
+  }
   return {};
+}
+
+Result<std::string> LedgerReplay::NoteOf(const IssuerState& issuer, const MerkleEdge& tree,
+                                         std::string_view detached) const {
+  return AttachHead({issuer.origin, tree.size(), tree.Root(), std::string(View(ledger_)), {}}, detached);
+}
+
+void LedgerReplay::TakeVerified(const std::string& name, std::string_view note) {
+  const auto found = issuers_.find(name);
+  if (found == issuers_.end()) return;
+  IssuerState& issuer = found->second;
+  const UnverifiedEvents& unverified = issuer.unverified;
+  if (unverified.heads.empty() || unverified.heads.back().events != unverified.events.size()) return;
+  const auto replayed = NoteOf(issuer, issuer.tree, unverified.heads.back().detached);
+  if (replayed.ok() && *replayed == note) issuer.unverified = {};
+}
+
+std::string LedgerReplay::IssuerHead(const Checked& entry) const {
+  CHECK(entry.ends_submission && entry.position.Next() == next_);
+  const IssuerState& issuer = issuers_.at(entry.header.issuer());
+  auto note = NoteOf(issuer, issuer.tree, entry.leaf.head());
+  CHECK(note.ok());
+  return std::move(*note);
 }
 
 Status LedgerReplay::Finish() {
@@ -281,7 +325,8 @@ std::shared_ptr<const Registry> LedgerReplay::ShareRegistry() {
 }
 
 void LedgerReplay::Save(StoreBatch& batch, Family family) {
-  CHECK(between_submissions() && unverified_.empty());
+  CHECK(between_submissions());
+  for (const auto& [name, issuer] : issuers_) CHECK(issuer.unverified.heads.empty());
   for (const auto& [position, row] : registry_.unsaved()) batch.Put(family, RegistryKey(position), row);
   registry_.unsaved().clear();
   for (const std::string& name : unsaved_issuers_) {

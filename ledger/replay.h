@@ -6,9 +6,10 @@
 // Checked per entry: it decodes, belongs to this ledger, has the next position, is not older than the one
 // before, its parts are those that it was appended with (digests, commitments), its issuer is registered and
 // may issue its kind, its sequence number is the issuer's next, the entries of a submission are adjacent.
-// Checked per submission: the signed head on its last entry has the size and root of the issuer's tree as
-// replayed. The signature of each issuer's newest head is checked by VerifyHeads, by the key that held there;
-// since a head covers all before it, that checks every event.
+// The last entry of a submission has the time and signature of the issuer's tree head; all else that was signed is
+// what was replayed. The newest of each issuer is verified by VerifyHeads, where its key changes and every few thousand events, by the
+// key that held there; since a head covers all before it, that checks every event. Where one fails, those before it are
+// tried, to find the first.
 //
 // Belongs to one thread at a time; PrepareEntry may run on any.
 #pragma once
@@ -30,13 +31,26 @@
 
 namespace daicho {
 
+// What an issuer has issued since its newest head that was verified.
+struct UnverifiedEvents {
+  struct Head {
+    std::size_t events;     // that it covers
+    Position position;      // of its entry
+    std::string detached;
+  };
+  MerkleEdge before;           // the issuer's tree
+  std::vector<Digest> events;  // as they were hashed into it
+  std::vector<Head> heads;
+};
+
 struct IssuerState {
   v1::IssuerRole role = v1::ISSUER_ROLE_UNSPECIFIED;
   std::string origin;               // of its heads
   std::optional<VerifyingKey> key;  // none: revoked
   MerkleEdge tree;
+  UnverifiedEvents unverified;
   // What follows is the auditor's.
-  bool whole = true;           // `tree` holds all of its events; if not, its heads cannot be judged
+  bool whole = true;           // `tree` holds all of its events as signed; if not, its heads cannot be judged
   std::uint64_t sequence = 0;  // of its last event
   Position last;               // of that
 };
@@ -83,8 +97,14 @@ class LedgerReplay {
   Result<Checked> Next(const PreparedEntry& prepared);
   // Prepares it too; what it returns is valid until the next call.
   Result<Checked> Next(std::string_view record);
-  // Signatures of the newest head of each issuer since the last call. Errors: kTampered.
+  // Signatures of the newest head of each issuer since the last call; of one inside a submission by the next call.
+  // Errors: kTampered.
   Status VerifyHeads();
+  // Tells that `note` was verified under the issuer's key: where it is the newest head as replayed, VerifyHeads takes it so.
+  void TakeVerified(const std::string& issuer, std::string_view note);
+  // The head that the issuer signed, whose rest is on `entry`. Requires: the last that Next returned, and it ends a
+  // submission.
+  std::string IssuerHead(const Checked& entry) const;
   // What can be said only at the ledger's end. Errors: kTampered when it ends inside a submission, or holds
   // events under a leaked key that no later key has taken over.
   Status Finish();
@@ -116,10 +136,6 @@ class LedgerReplay {
   static Result<Registry> RegistryAt(const Store& store, Family family, Position at);
 
  private:
-  struct Head {
-    std::string note;
-    Position position;  // of its entry
-  };
   // Events of an issuer under a key that had leaked, until a head by a later key covers them.
   struct Doubt {
     Position from, until;
@@ -134,10 +150,11 @@ class LedgerReplay {
   Status CheckEntry(const PreparedEntry& prepared);
   Status CheckPlace(std::uint64_t says);
   Status CheckSequence(IssuerState& issuer, const PreparedEntry& prepared);
-  Status CheckHead(IssuerState& issuer, const PreparedEntry& prepared);
+  Status CheckHead(const std::string& name, IssuerState& issuer, const PreparedEntry& prepared);
   Status ApplyClear(const PreparedEntry& prepared);
   Status TakeKeys();
-  Status VerifyHead(const std::string& issuer, const Head& head);
+  Status VerifyHeadsOf(const std::string& name, IssuerState& issuer);
+  Result<std::string> NoteOf(const IssuerState& issuer, const MerkleEdge& tree, std::string_view detached) const;
 
   LedgerId ledger_;
   Key256 registrar_;
@@ -148,7 +165,6 @@ class LedgerReplay {
   Registry registry_;
   std::shared_ptr<const Registry> shared_registry_;  // null: to be made anew
   std::map<std::string, IssuerState> issuers_;
-  std::map<std::string, Head> unverified_;  // issuer → its newest head
   std::set<std::string> unsaved_issuers_;
 
   FindingSink sink_;

@@ -402,7 +402,7 @@ struct Sequencer::Impl {
         }
         ++unsaved;
         if (!entry.ends_submission) continue;
-        const Digest head = Sha256Of({entry.leaf.head()});
+        const Digest head = Sha256Of({replay.IssuerHead(entry)});
         state->Put(kSubmissions, SubmissionKey(entry.header.issuer(), head),
                    PositionsValue(first, entry.position.value()));
         state->Keep();
@@ -900,7 +900,7 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
         PutSubjectKey(subject, event.header.retention(), KeySlot(reference->slot()), reference->step() + 1);
       }
     }
-    if (item + 1 == submission.events.size()) leaf.set_head(submission.head_note);
+    if (item + 1 == submission.events.size()) leaf.set_head(submission.detached_head);
     leaf.SerializeToString(entry.mutable_leaf());
     auto key = keys.begin();
     std::vector<std::string> sealed;
@@ -930,6 +930,7 @@ Status Sequencer::Impl::Admit(Arrival& arrival, const std::vector<Judged>& judge
     batch.bytes += record.record.value.size();
     batch.records.push_back(std::move(record));
   }
+  replay.TakeVerified(arrival.issuer, submission.head_note);  // by CheckHead
   receipt.set_last_position(replay.next_position().value() - 1);
   state->Put(kSubmissions, SubmissionKey(arrival.issuer, submission.head_digest),
              PositionsValue(receipt.first_position(), receipt.last_position()));

@@ -58,7 +58,9 @@ class Preparer {
     out_.head_note = submission.head();
     out_.head_digest = Sha256Of({out_.head_note});
     auto head = ParseTreeHead(out_.head_note);
-    if (!head.ok()) return Break(0, "head", "malformed", "ツリーヘッドを読み取れません");
+    auto detached = DetachHead(out_.head_note);
+    if (!head.ok() || !detached.ok()) return Break(0, "head", "malformed", "ツリーヘッドを読み取れません");
+    out_.detached_head = std::move(*detached);
     out_.head = std::move(*head);
     if (out_.head.origin != IssuerOrigin(prefecture_, issuer_)) {
       return Break(0, "head", "origin", "他の発行者のツリーヘッドです");

@@ -23,6 +23,7 @@ struct PreparedEvent {
 
 struct PreparedSubmission {
   std::string head_note;
+  std::string detached_head;              // of it, for the entry
   Digest head_digest{};                   // SHA-256 of head_note: the submission's name
   TreeHead head;
   std::vector<PreparedEvent> events;

@@ -289,9 +289,8 @@ class Attack {
       leaf.add_keys()->set_subject(subject);
       leaf.mutable_keys(0)->set_slot(1'000);
     }
-    leaf.set_head(SignTreeHead({IssuerOrigin(10, issuer), tree.size(), tree.Root(), leaf.ledger(),
-                                world_.prefecture.clock().Now()},
-                               key));
+    const TreeHead head{IssuerOrigin(10, issuer), tree.size(), tree.Root(), leaf.ledger(), world_.prefecture.clock().Now()};
+    leaf.set_head(DetachHead(SignTreeHead(head, key)).value());
     v1::Entry entry;
     leaf.SerializeToString(entry.mutable_leaf());
     if (event.clear) {
@@ -422,7 +421,7 @@ const std::vector<Row>& Attacks() {
       {"another kind",
        [](Attack& a) { a.Header(a.update(), [](auto& h) { h.set_kind(v1::EVENT_KIND_SEARCH); }); }, K::kAuthority},
       {"another commitment",
-       [](Attack& a) { a.Header(a.update(), [](auto& h) { Flip(*h.mutable_commitments(0), 0); }); }, K::kHead},
+       [](Attack& a) { a.Header(a.update(), [](auto& h) { Flip(*h.mutable_commitments(0), 0); }); }, K::kSignature},
       {"another commitment of a clear part",
        [](Attack& a) { a.Header(1, [](auto& h) { Flip(*h.mutable_commitments(0), 0); }); }, K::kCommitment},
       {"another digest", [](Attack& a) { a.Leaf(a.update(), [](auto& l) { Flip(*l.mutable_part_digests(0), 0); }); },
@@ -431,14 +430,9 @@ const std::vector<Row>& Attacks() {
        K::kPart},
       {"another salt", [](Attack& a) { a.Entry(1, [](auto& e) { Flip(*e.mutable_parts(0), 3); }); }, K::kCommitment},
       {"another record key", [](Attack& a) { Flip(a.ledger.entries[a.update()].key, 0); }, K::kRecordKey},
-      {"another head root",
-       [](Attack& a) {
-         a.Leaf(a.update() + 3, [](auto& l) {
-           std::string& head = *l.mutable_head();
-           std::size_t at = head.find('\n', head.find('\n') + 1) + 3;
-           head[at] = head[at] == 'A' ? 'B' : 'A';
-         });
-       },
+      {"another time of a head that a later one covers",
+       [](Attack& a) { a.Leaf(a.update() + 3, [](auto& l) { Flip(*l.mutable_head(), 7); }); }, K::kCheckpointRoot},
+      {"a head cut short", [](Attack& a) { a.Leaf(a.update() + 3, [](auto& l) { l.mutable_head()->pop_back(); }); },
        K::kHead},
       {"a head signed by another key",
        [](Attack& a) {

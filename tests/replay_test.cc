@@ -76,16 +76,6 @@ class ReplayTest : public ::testing::Test {
       leaf.set_header(header.SerializeAsString());
     });
   }
-  // The line of the head counted from 0, with one character of it exchanged.
-  std::vector<std::string> WithHeadLine(std::size_t position, int line) const {
-    return WithLeaf(position, [&](v1::EntryLeaf& leaf) {
-      std::string& head = *leaf.mutable_head();
-      std::size_t at = 0;
-      for (int i = 0; i < line; ++i) at = head.find('\n', at) + 1;
-      at = head.find('\n', at) - 3;
-      head[at] = head[at] == '7' ? '8' : '7';
-    });
-  }
   std::vector<std::string> Without(std::size_t first, std::size_t count = 1) const {
     auto records = records_;
     records.erase(records.begin() + static_cast<long>(first),
@@ -146,28 +136,49 @@ TEST_F(ReplayTest, EveryFieldOfAHeaderIsCovered) {
   EXPECT_EQ(Follow(WithHeader(4, [](auto& h) { Flip(*h.mutable_commitments(0), 0); })),
             "tampered at 4 content");
   // What no key seals is covered by the head of its submission.
-  EXPECT_EQ(Follow(WithHeader(2, [](auto& h) { h.set_schema_version(2); })), "tampered at 2");
+  EXPECT_EQ(Follow(WithHeader(2, [](auto& h) { h.set_schema_version(2); })), "tampered at 2 head");
   EXPECT_EQ(Follow(WithHeader(2, [](auto& h) { h.set_retention(v1::RETENTION_CLASS_NOTICE); })),
-            "tampered at 2");
+            "tampered at 2 head");
 }
 
-TEST_F(ReplayTest, EveryLineOfASubmissionsHeadIsCovered) {
-  // Without its content, which the changed leaf no longer opens.
-  for (const auto& [line, expected] : std::map<int, std::string>{{0, "tampered at 2"},
-                                                                 {2, "tampered at 2"},
-                                                                 {3, "tampered at 2"},
-                                                                 {4, "tampered at 2 head"},
-                                                                 {6, "tampered at 2 head"}}) {
-    EXPECT_EQ(Follow(WithHeadLine(2, line)), expected) << "line " << line;
+TEST_F(ReplayTest, EveryByteOfASubmissionsHeadIsCovered) {
+  v1::Entry entry;
+  v1::EntryLeaf leaf;
+  ASSERT_TRUE(entry.ParseFromString(records_[2]) && leaf.ParseFromString(entry.leaf()));
+  for (std::size_t at = 0; at < leaf.head().size(); ++at) {
+    const std::string expected = at >= 8 && at < 12 ? "corrupt at 2" : "tampered at 2 head";  // the length of its line
+    EXPECT_EQ(Follow(WithLeaf(2, [&](auto& l) { Flip(*l.mutable_head(), at); })), expected) << "byte " << at;
   }
-  EXPECT_EQ(Follow(WithLeaf(2,
-                            [](auto& leaf) {
-                              leaf.mutable_head()->replace(leaf.head().find("\n3\n"), 3, "\n4\n");
-                            })),
-            "tampered at 2");
-  EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.mutable_head()->pop_back(); })),
-            "corrupt at 2");
-  EXPECT_EQ(Follow(WithLeaf(2, [](auto& leaf) { leaf.clear_head(); })), "tampered at 3");
+  EXPECT_EQ(Follow(WithLeaf(2, [](auto& l) { l.mutable_head()->pop_back(); })), "corrupt at 2");
+  EXPECT_EQ(Follow(WithLeaf(2, [](auto& l) { l.clear_head(); })), "tampered at 3");
+}
+
+TEST_F(ReplayTest, TheFirstHeadThatFailsIsNamed) {
+  // Heads of 前橋市 at 5 and 8, judged together.
+  const auto follow = [&](const std::vector<std::string>& records) {
+    LedgerReplay replay = prefecture_.NewReplay();
+    for (const std::string& record : records) EXPECT_TRUE(replay.Next(record).ok());
+    return replay.VerifyHeads().message();
+  };
+  const auto flip_root = [](auto& header) { Flip(*header.mutable_commitments(0), 0); };
+  EXPECT_EQ(follow(WithHeader(4, flip_root)).find("position 5: "), 0);
+  EXPECT_EQ(follow(WithHeader(8, flip_root)).find("position 8: "), 0);
+  EXPECT_EQ(follow(records_), "");
+}
+
+TEST_F(ReplayTest, TheHeadThatAnIssuerSignedIsToldAgain) {
+  LedgerReplay replay = prefecture_.NewReplay();
+  std::size_t heads = 0;
+  for (const std::string& record : records_) {
+    const auto entry = replay.Next(record).value();
+    if (!entry.ends_submission) continue;
+    const std::string& issuer = entry.header.issuer();
+    const auto head = VerifyTreeHead(replay.IssuerHead(entry), *replay.FindIssuer(issuer)->key);
+    ASSERT_TRUE(head.ok());
+    EXPECT_EQ(head->root, replay.FindIssuer(issuer)->tree.Root());
+    ++heads;
+  }
+  EXPECT_GT(heads, 4);
 }
 
 TEST_F(ReplayTest, ContentThatWasChangedOrLeftOutIsNoticed) {
@@ -218,7 +229,8 @@ TEST(ReplayOfRotations, AHeadByTheOldKeyAfterTheRotationIsTampered) {
   v1::Entry entry;
   v1::EntryLeaf leaf;
   ASSERT_TRUE(entry.ParseFromString(records[5]) && leaf.ParseFromString(entry.leaf()));
-  leaf.set_head(SignTreeHead(ParseTreeHead(leaf.head()).value(), old));
+  const MerkleEdge tree = p.TreeOf(kMaebashi);
+  leaf.set_head(DetachHead(SignTreeHead({IssuerOrigin(10, kMaebashi), tree.size(), tree.Root(), leaf.ledger(), p.clock().Now()}, old)).value());
   entry.set_leaf(leaf.SerializeAsString());
   records[5] = entry.SerializeAsString();
   EXPECT_EQ(follow(), Code::kTampered);

@@ -114,5 +114,31 @@ TEST_F(TreeHeadTest, ANoteLongerThanTheBoundIsRefused) {
   EXPECT_EQ(CodeOf(note), Code::kCorrupt);
 }
 
+TEST_F(TreeHeadTest, DetachedAndAttachedAgainItIsTheSameNote) {
+  const SigningKey second = SigningKey::Generate();
+  const std::string body = note_.substr(0, note_.find("\n\n") + 1);
+  const std::string both =
+      note_ + SignatureLine(Head().origin, NoteKeyId(Head().origin, second.public_key()), second.Sign(body) + "longer");
+  TreeHead without_time = Head();
+  without_time.time = {};
+  for (const std::string& note : {note_, both}) {
+    const std::string detached = DetachHead(note).value();
+    EXPECT_EQ(detached.size(), note == note_ ? 8 + 72 : 8 + 72 + 78);
+    EXPECT_TRUE(IsDetachedHead(detached));
+    EXPECT_EQ(AttachHead(without_time, detached).value(), note);
+    EXPECT_EQ(DetachHead(AttachHead(without_time, detached).value()).value(), detached);
+  }
+  const std::string line = SignatureLine("another", "1234", std::string(64, 's'));
+  EXPECT_EQ(DetachHead(note_ + line).status().code(), Code::kCorrupt);
+}
+
+TEST_F(TreeHeadTest, NoCutOfADetachedHeadIsOne) {
+  const std::string detached = DetachHead(note_).value();
+  for (std::size_t size = 0; size < detached.size(); ++size) {
+    EXPECT_FALSE(IsDetachedHead(detached.substr(0, size))) << size;
+    EXPECT_EQ(AttachHead(Head(), detached.substr(0, size)).status().code(), Code::kCorrupt) << size;
+  }
+}
+
 }  // namespace
 }  // namespace daicho

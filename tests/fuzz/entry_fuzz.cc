@@ -40,7 +40,7 @@ std::string Opening() {
   leaf.set_version(kLeafVersion);
   leaf.set_ledger(std::string(View(kLedger)));
   leaf.set_header(draft.header());
-  leaf.set_head(SignTreeHead(head, Registrar()));
+  leaf.set_head(DetachHead(SignTreeHead(head, Registrar())).value());
   v1::Entry entry;
   entry.set_leaf(leaf.SerializeAsString());
   entry.add_parts(draft.parts(0).salt() + draft.parts(0).payload());
