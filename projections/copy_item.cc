@@ -20,6 +20,10 @@ std::string Subkey(const CopyKey& key, std::string_view use, std::size_t size) {
   return HkdfSha256("daicho/copy/1\n", View(key.secret), info, size);
 }
 
+CopyKey KeyOf(const CopyKey& key, std::string_view use) {
+  return {key.epoch, ToArray<32>(Subkey(key, use, Key256{}.size())).value()};
+}
+
 std::uint64_t Word(const std::uint8_t* bytes) {
   std::uint64_t word;
   std::memcpy(&word, bytes, sizeof(word));
@@ -54,8 +58,10 @@ CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_
 
 }  // namespace
 
-CopyKey CopyKeyOfRun(const CopyKey& key, std::string_view run) {
-  return {key.epoch, ToArray<32>(Subkey(key, "run " + std::string(run), 32)).value()};
+CopyKey CopyKeyOfRun(const CopyKey& key, std::string_view run) { return KeyOf(key, "run " + std::string(run)); }
+
+CopyKey CopyKeyOfMunicipality(const CopyKey& key, std::string_view municipality) {
+  return KeyOf(key, "municipality " + std::string(municipality));
 }
 
 CopyName NameOf(const CopyItem& item) {

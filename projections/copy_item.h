@@ -25,6 +25,8 @@ struct CopyKey {
 
 // Of one comparison alone, for rows that the other holder sends in clear: whoever has the key can make it again.
 CopyKey CopyKeyOfRun(const CopyKey& key, std::string_view run);
+// What a municipality is given in place of the key: it opens its own copy's fingerprints, and no other holder's.
+CopyKey CopyKeyOfMunicipality(const CopyKey& key, std::string_view municipality);
 
 struct CopyItem {
   std::uint64_t code = 0;  // 住民票コード as a number, below kCopyCodeEnd

@@ -207,6 +207,22 @@ TEST(CopySymbol, OfAnImpossibleCodeIsRefused) {
   }
 }
 
+// The worked example of projections/README.md: what a municipality is given of the same secret.
+TEST(CopyKeying, OfEachMunicipalityIsItsOwn) {
+  CopyKey key{.epoch = 1, .secret = {}};
+  for (std::size_t i = 0; i < key.secret.size(); ++i) key.secret[i] = static_cast<std::uint8_t>(i);
+  const CopyKey maebashi = CopyKeyOfMunicipality(key, "102016");
+  EXPECT_EQ(maebashi.epoch, 1u);
+  EXPECT_EQ(ToHex(View(maebashi.secret)), "cc33f71d64429eec35d576578734633719aaf1a735450320edb99fe74a47e712");
+  EXPECT_EQ(ToHex(View(CopyKeying(maebashi).key_id())), "76e2374b6f39ff78");
+  std::set<Key256> secrets = {key.secret, maebashi.secret};
+  secrets.insert(CopyKeyOfMunicipality(key, "102024").secret);
+  secrets.insert(CopyKeyOfMunicipality({.epoch = 2, .secret = key.secret}, "102016").secret);
+  secrets.insert(CopyKeyOfMunicipality({.epoch = 1, .secret = Sha256Of({"x"})}, "102016").secret);
+  secrets.insert(CopyKeyOfRun(key, "102016").secret);
+  EXPECT_EQ(secrets.size(), 6u);
+}
+
 // The worked example of projections/README.md.
 TEST(CopySymbol, OfTheExampleIsThis) {
   CopyKey key{.epoch = 1, .secret = {}};
