@@ -39,6 +39,17 @@ int Fail(const Status& status) {
   return ExitStatus(status.code());
 }
 
+int FailFile(const std::string& errors_json, bool json) {
+  if (json) fmt::print("{}\n", errors_json);
+  else {
+    for (const auto& error : ordered_json::parse(errors_json)["errors"]) {
+      fmt::print(stderr, "{}行 {} {}: {}\n", error["line"].dump(), error["field"].get<std::string>(),
+                 error["rule"].get<std::string>(), error["message"].get<std::string>());
+    }
+  }
+  return ExitStatus(Code::kInvalid);
+}
+
 void WatchForStop() {
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = true; };

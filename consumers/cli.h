@@ -18,6 +18,8 @@ namespace daicho {
 int ExitStatus(Code code);
 // Tells why on stderr; the exit status.
 int Fail(const Status& status);
+// Tells what is wrong with a copy file: FileErrorsJson, or as JSON that. The exit status.
+int FailFile(const std::string& errors_json, bool json);
 // From here on SIGINT and SIGTERM end nothing by themselves: StopRequested tells that one came.
 void WatchForStop();
 bool StopRequested();

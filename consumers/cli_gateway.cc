@@ -11,6 +11,8 @@
 #include <sstream>
 
 #include "consumers/cli.h"
+#include "consumers/copy_file.h"
+#include "consumers/copy_sketching.h"
 #include "consumers/gateway.h"
 #include "consumers/progress.h"
 #include "ledger/files.h"
@@ -21,7 +23,8 @@ namespace gateway_commands {
 struct Arguments {
   explicit Arguments(Cli& shared) : cli(shared) {}
   Cli& cli;
-  std::string issuer, ledger_file, spool, token;
+  std::string issuer, ledger_file, spool, token, key, copy, out;
+  std::optional<std::uint64_t> position;
   std::vector<std::string> files;
 };
 
@@ -148,9 +151,28 @@ int GatewayResults(const Arguments& a) {
     for (const auto& each : result["cases"]) {
       fmt::print("  {}番 {}", each["number"].dump(), each["class"].get<std::string>());
       if (each.contains("position")) fmt::print("  通知の位置 {}", each["position"].dump());
-      if (each.contains("row")) fmt::print("  写しの {}行目（住民票コード順）", each["row"].dump());
+      if (each.contains("row")) fmt::print("  写しの {}行目（住民票コード順。要約では現に住民の行で数える）", each["row"].dump());
       fmt::print("\n");
     }
+  }
+  return 0;
+}
+
+int GatewaySketch(const Arguments& a) {
+  CopySketchOrder order{.gateway = a.cli.home, .key = a.key, .copy = a.copy, .out = a.out, .position = {}};
+  if (a.position) order.position = Position(*a.position);
+  const auto sketch = WriteCopySketch(order);
+  if (!sketch.ok()) return Fail(sketch.status());
+  if (!sketch->errors.empty()) return FailFile(FileErrorsJson(sketch->errors), a.cli.json);
+  if (a.cli.json) {
+    std::cout << nlohmann::ordered_json({{"position", sketch->position.value()},
+                                         {"rows", sketch->rows},
+                                         {"passed_over", sketch->passed_over}}).dump()
+              << "\n";
+  } else {
+    fmt::print("{} に書きました  位置 {} まで  {}件", a.out, sketch->position.value(), sketch->rows);
+    if (sketch->passed_over > 0) fmt::print("（ほかに消除または他市町村の {}件は含めていません）", sketch->passed_over);
+    fmt::print("\n");
   }
   return 0;
 }
@@ -211,6 +233,13 @@ void AddGatewayCommands(Cli& cli) {
   cli.TakesHome(watch);
   cli.TakesLog(watch);
   watch->add_option("--spool", a->spool, "監視するディレクトリ")->required();
+  CLI::App* sketch = cli.Command(gateway, "sketch", "自市町村の写しの要約を書く（県が渡した鍵がなければ何も読み取れない）",
+                                 [a] { return GatewaySketch(*a); });
+  cli.TakesHome(sketch);
+  sketch->add_option("--key", a->key, "県が渡した鍵のファイル（daicho consistency key）")->required();
+  sketch->add_option("--copy", a->copy, "写しのファイル (daicho-copy/1)")->required();
+  sketch->add_option("--out", a->out, "書き先")->required();
+  sketch->add_option("--position", a->position, "写しを取った位置。既定は最後に受理された通知の位置");
   CLI::App* results = cli.Command(gateway, "results", "県の整合性確認の結果を表示", [a] { return GatewayResults(*a); });
   cli.TakesHome(results);
   cli.TakesLog(results);

@@ -68,13 +68,6 @@ void PrintOutcome(const ordered_json& outcome) {
   }
 }
 
-void PrintErrors(const ordered_json& errors) {
-  for (const auto& error : errors) {
-    fmt::print(stderr, "{}行 {} {}: {}\n", error["line"].dump(), error["field"].get<std::string>(),
-               error["rule"].get<std::string>(), error["message"].get<std::string>());
-  }
-}
-
 int Compare(const Arguments& a) {
   if (a.operator_id.empty()) return Fail(Invalid("--operator: 操作者が要ります"));
   auto node = NodeAccess::Open(a.cli.home);
@@ -103,11 +96,7 @@ int Compare(const Arguments& a) {
   const auto response = node->Call(request);
   if (!response.ok()) return Fail(response.status());
   const auto outcome = ordered_json::parse(response->json());
-  if (outcome.contains("errors")) {
-    if (a.cli.json) std::cout << outcome.dump() << "\n";
-    else PrintErrors(outcome["errors"]);
-    return 2;
-  }
+  if (outcome.contains("errors")) return FailFile(response->json(), a.cli.json);
   if (a.cli.json) {
     std::ifstream lines(answer.path());
     std::cout << lines.rdbuf();
@@ -216,15 +205,27 @@ int Report(const Arguments& a) {
   return 0;
 }
 
-int Sketch(const Arguments& a) {
+// Has the node write `out`.
+int Write(const Arguments& a, const node::Request& request) {
   auto node = NodeAccess::Open(a.cli.home);
   if (!node.ok()) return Fail(node.status());
-  node::Request request;
-  request.set_write_sketch(Absolute(a.out));
   const auto response = node->Call(request);
   if (!response.ok()) return Fail(response.status());
   if (!a.cli.json) fmt::print("{} に書きました\n", a.out);
   return 0;
+}
+
+int Sketch(const Arguments& a) {
+  node::Request request;
+  request.set_write_sketch(Absolute(a.out));
+  return Write(a, request);
+}
+
+int Key(const Arguments& a) {
+  node::Request request;
+  request.mutable_write_copy_key()->set_municipality(a.municipality);
+  request.mutable_write_copy_key()->set_file(Absolute(a.out));
+  return Write(a, request);
 }
 
 void TakesOperator(CLI::App* command, const std::shared_ptr<Arguments>& a) {
@@ -241,7 +242,7 @@ void AddReconcileCommands(Cli& cli) {
   CLI::App* reconcile = cli.Command(nullptr, "reconcile", "整合性確認: 機構か市町村の写しと照合する", [a] { return Compare(*a); });
   cli.TakesHome(reconcile);
   reconcile->add_option("--with", a->with, "相手: 機構の URL、写しのファイル（daicho-copy/1、要約）。既定は登録した機構");
-  reconcile->add_option("--holder", a->holder, "写しを持つ者: kikou か市町村コード。既定はファイルのとおり");
+  reconcile->add_option("--holder", a->holder, "写しを持つ者: kikou か市町村コード。既定はファイルのとおり（要約では県の複製）");
   reconcile->add_option("--municipality", a->municipality, "この市町村の住民だけ（市町村コード）");
   reconcile->add_option("--out", a->out, "不整合の内訳（NDJSON）を残すファイル");
   TakesOperator(reconcile, a);
@@ -273,6 +274,11 @@ void AddReconcileCommands(Cli& cli) {
   CLI::App* sketch = cli.Command(group, "sketch", "県の写しの要約を書く（鍵がなければ何も読み取れない）", [a] { return Sketch(*a); });
   cli.TakesHome(sketch);
   sketch->add_option("--out", a->out, "書き先")->required();
+
+  CLI::App* key = cli.Command(group, "key", "市町村が写しの要約を作る鍵を書く（その市町村だけに渡す）", [a] { return Key(*a); });
+  cli.TakesHome(key);
+  key->add_option("--municipality", a->municipality, "市町村コード（6桁）")->required();
+  key->add_option("--out", a->out, "書き先（新しいファイル）")->required();
 }
 
 }  // namespace daicho

@@ -111,6 +111,8 @@ class ConsistencyAudit::RunAgain {
   bool whole() const { return run_.municipality().empty(); }
   bool by_sketch() const { return run_.method() == v1::CONSISTENCY_METHOD_SKETCH; }
   bool by_file() const { return run_.method() == v1::CONSISTENCY_METHOD_FILE; }
+  // What a narrowed run passes over is not told.
+  bool tells_all() const { return whole() || IsMunicipalitySketch(run_); }
 
   // The last entry admitted by then; the first, when there was none.
   Result<Position> LastBy(TimeMicros time) const {
@@ -186,7 +188,8 @@ class ConsistencyAudit::RunAgain {
       each.row_here = each.here.Row();
       each.row_there = RowThere(each.of.found, each.row_here ? &*each.row_here : nullptr);
       if (each.row_here) clashes_.Take(*each.row_here);
-      if (each.row_there) RETURN_IF_ERROR(TakeNumbers(file_, at_, *each.row_there, clashes_));
+      // Of a sketch what is there was not looked at, though it may have been told before.
+      if (each.row_there && !by_sketch()) RETURN_IF_ERROR(TakeNumbers(file_, at_, *each.row_there, clashes_));
     }
     clashes_.Close();
     return {};
@@ -206,7 +209,7 @@ class ConsistencyAudit::RunAgain {
     must_.set_holder(run_.holder());
     must_.set_municipality(run_.municipality());
     must_.set_evaluated_at(run_.evaluated_at());
-    if (run_.holder() != kHolderKikou && run_.holder() != kHolderReplica) ResultOf(must_, run_.holder());
+    if (IsMunicipality(run_.holder())) ResultOf(must_, run_.holder());
     const std::string* before = nullptr;
     for (const Difference& each : all_) {
       const v1::DifferenceFound& said = each.of.found;
@@ -279,7 +282,9 @@ class ConsistencyAudit::RunAgain {
     for (const Difference& each : all_) stand.insert(each.of.position);
     ASSIGN_OR_RETURN(const auto open, audit_.register_.OpenCases(run_.holder(), position_));
     for (const Case& each : open) {
-      if (!stand.contains(each.position)) Find(Kind::kCase, "a case is neither found again nor closed");
+      if (stand.contains(each.position)) continue;
+      ASSIGN_OR_RETURN(const HeldPerson here, HeldUnder(file_, each.found.resident_code(), at_));
+      if (Covers(run_, each.found, here)) Find(Kind::kCase, "a case is neither found again nor closed");
     }
     return {};
   }
@@ -288,13 +293,10 @@ class ConsistencyAudit::RunAgain {
   Status CheckCopies() {
     std::optional<CopyKey> key = audit_.copy_key_;
     if (key && key->epoch != run_.fingerprint_epoch()) key.reset();
-    if (key && by_file()) key = CopyKeyOfRun(*key, run_.run());
+    if (key) key = FingerprintKey(*key, run_);
     const auto keying = std::make_shared<CopyKeying>(key.value_or(CopyKey{}));
-    const bool narrowed = by_file() && !whole();
-    ASSIGN_OR_RETURN(const RecordCopy here,
-                     RecordCopy::Gather(audit_.projector_.store(), keying, at_, [&](const v1::UpdateNotice& notice) {
-                       return !narrowed || notice.record().address().municipality() == run_.municipality();
-                     }));
+    const auto compared = ComparedRows(run_);
+    ASSIGN_OR_RETURN(const RecordCopy here, RecordCopy::Gather(audit_.projector_.store(), keying, at_, compared));
     CopyTotal total = here.fingerprint().total();
     if (!shows_all_) {
       ++audit_.unjudged_;
@@ -303,18 +305,19 @@ class ConsistencyAudit::RunAgain {
     if (run_.here_count() != total.count) Find(Kind::kCounts, "of the persons compared here");
     else if (key && run_.here_fingerprint() != FingerprintBytes(total)) Find(Kind::kCopy, "of our copy");
     if (!key) ++audit_.unjudged_;
-    // What a narrowed run passes over is not told.
-    if (!whole()) return {};
-    const bool all_told = numbered_ && std::ranges::none_of(all_, [](const Difference& each) {
-      return each.there_unknown() || each.there_twice();
+    if (!tells_all()) return {};
+    // What a sketch finds again may be otherwise there than it was.
+    const bool all_told = numbered_ && std::ranges::none_of(all_, [&](const Difference& each) {
+      return each.there_unknown() || each.there_twice() || (by_sketch() && each.row_there);
     });
     std::uint64_t there_count = total.count;
     for (const Difference& each : all_) {
       // Neither what a second row says is told, nor by a sketch whether there is one.
       if (each.there_twice() || (each.is_duplicate() && by_sketch())) return {};
-      if (each.row_here) --there_count;
+      const bool taken_here = each.row_here && (!compared || compared(each.here.version->notice));
+      if (taken_here) --there_count;
       if (each.row_there || each.there_unknown()) ++there_count;
-      if (each.row_here) total.Remove(keying->Item(*each.row_here).mac);
+      if (taken_here) total.Remove(keying->Item(*each.row_here).mac);
       if (each.row_there && all_told) total.Add(keying->Item(*each.row_there).mac);
     }
     if (!numbered_) return {};

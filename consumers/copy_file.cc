@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <streambuf>
 
 #include "consumers/decompress.h"
@@ -402,6 +403,17 @@ Status CopyFileWriter::Append(const v1::HeldCopy& row) {
 Status CopyFileWriter::Commit() {
   if (body_->left != 0) return Invalid("fewer rows than the header of a copy file says");
   return body_->packer.Commit();
+}
+
+std::string FileErrorsJson(const std::vector<FileError>& errors) {
+  using nlohmann::ordered_json;
+  ordered_json out = {{"errors", ordered_json::array()}};
+  for (const FileError& error : errors) {
+    ordered_json& item = out["errors"].emplace_back(ordered_json{
+        {"line", error.line}, {"field", error.field}, {"rule", error.rule}, {"message", error.message}});
+    if (error.expected) item["expected"] = *error.expected;
+  }
+  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 std::string CopyHeaderLine(const CopyHeader& header) {

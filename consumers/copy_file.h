@@ -84,6 +84,9 @@ class CopyFileWriter {
   std::unique_ptr<Body> body_;
 };
 
+// {"errors":[{"line","field","rule","message"[,"expected"]}…]}: a file that is refused.
+std::string FileErrorsJson(const std::vector<FileError>& errors);
+
 // The lines without their newlines.
 std::string CopyHeaderLine(const CopyHeader& header);
 std::string CopyLine(const v1::HeldCopy& row);

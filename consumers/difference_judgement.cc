@@ -49,6 +49,35 @@ Result<std::optional<Version>> Newest(const RecordFile& file, const Result<KeySl
 
 }  // namespace
 
+bool IsMunicipality(const std::string& holder) { return holder != kHolderKikou && holder != kHolderReplica; }
+
+bool StandsWith(const v1::HeldCopy& row, std::string_view municipality) {
+  return !row.removed() && MunicipalityOf(row) == municipality;
+}
+
+bool StandsWith(const v1::UpdateNotice& notice, std::string_view municipality) {
+  return notice.kind() != v1::NOTICE_KIND_REMOVAL && notice.record().address().municipality() == municipality;
+}
+
+bool IsMunicipalitySketch(const v1::ConsistencyRun& run) {
+  return run.method() == v1::CONSISTENCY_METHOD_SKETCH && IsMunicipality(run.holder());
+}
+
+CopyKey FingerprintKey(const CopyKey& key, const v1::ConsistencyRun& run) {
+  if (run.method() == v1::CONSISTENCY_METHOD_FILE) return CopyKeyOfRun(key, run.run());
+  return IsMunicipalitySketch(run) ? CopyKeyOfMunicipality(key, run.holder()) : key;
+}
+
+std::function<bool(const v1::UpdateNotice&)> ComparedRows(const v1::ConsistencyRun& run) {
+  if (IsMunicipalitySketch(run)) {
+    return [of = run.holder()](const v1::UpdateNotice& notice) { return StandsWith(notice, of); };
+  }
+  if (run.method() != v1::CONSISTENCY_METHOD_FILE || run.municipality().empty()) return {};
+  return [of = run.municipality()](const v1::UpdateNotice& notice) {
+    return notice.record().address().municipality() == of;
+  };
+}
+
 std::optional<v1::HeldCopy> HeldPerson::Row() const {
   if (!version) return std::nullopt;
   return HeldRow(version->notice);
@@ -116,6 +145,17 @@ v1::MunicipalityResult& ResultOf(v1::ConsistencyRun& run, const std::string& mun
   v1::MunicipalityResult& result = *run.add_results();
   result.set_municipality(municipality);
   return result;
+}
+
+bool Covers(const v1::ConsistencyRun& run, const v1::DifferenceFound& found, const HeldPerson& here) {
+  const std::optional<v1::HeldCopy> row = here.Row();
+  if (run.holder() == kHolderKikou && !run.municipality().empty()) {
+    return MunicipalityOf(row ? *row : found.has_here() ? found.here() : found.there()) == run.municipality();
+  }
+  if (!IsMunicipalitySketch(run) || (row && StandsWith(*row, run.holder()))) return true;
+  // A copy file may have shown a row that no sketch has, since it does not stand there.
+  const std::optional<v1::HeldCopy> there = RowThere(found, row ? &*row : nullptr);
+  return !there || StandsWith(*there, run.holder());
 }
 
 v1::DifferenceFound FoundBy(const v1::ConsistencyRun& run, std::uint64_t number, const std::string& code,

@@ -3,6 +3,7 @@
 // (consistency_audit.h). Pure but for what it reads from the record file; thread-safe.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,18 @@ namespace daicho {
 // Whose copy it is: ConsistencyRun.holder. Any other is a 市町村コード.
 inline constexpr char kHolderKikou[] = "kikou";
 inline constexpr char kHolderReplica[] = "replica";  // another node of the prefecture
+bool IsMunicipality(const std::string& holder);
+
+// Whether the row stands with the municipality: its sketch is of such rows, and so is our side of it.
+bool StandsWith(const v1::HeldCopy& row, std::string_view municipality);
+bool StandsWith(const v1::UpdateNotice& notice, std::string_view municipality);  // the row that it leaves
+
+// By what the run's fingerprints are made, of the key of its epoch.
+CopyKey FingerprintKey(const CopyKey& key, const v1::ConsistencyRun& run);
+// Our rows that the run compares; null: all.
+std::function<bool(const v1::UpdateNotice&)> ComparedRows(const v1::ConsistencyRun& run);
+// Of a municipality's sketch: the differences are all that parts it from our side, though the run is of one municipality.
+bool IsMunicipalitySketch(const v1::ConsistencyRun& run);
 
 // Whom the prefecture has under a 住民票コード.
 struct HeldPerson {
@@ -54,6 +67,9 @@ DifferenceWay WayOf(const std::string& holder, const HeldPerson& here, const v1:
 void CountDifference(v1::ConsistencyRun& run, v1::DifferenceClass difference_class, const std::string& municipality);
 std::string CountedFor(const v1::ConsistencyRun& run, const v1::HeldCopy* here, const v1::HeldCopy* there);
 v1::MunicipalityResult& ResultOf(v1::ConsistencyRun& run, const std::string& municipality);
+
+// Whether the run would find the case again if it still stood. `here`: as the run takes it.
+bool Covers(const v1::ConsistencyRun& run, const v1::DifferenceFound& found, const HeldPerson& here);
 
 // The event, but for its report.
 v1::DifferenceFound FoundBy(const v1::ConsistencyRun& run, std::uint64_t number, const std::string& code,

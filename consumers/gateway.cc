@@ -49,6 +49,32 @@ FileError ErrorOf(const v1::Violation& violation) {
   return out;
 }
 
+std::string AnswerPath(const std::string& dir, std::uint64_t sequence) {
+  return fmt::format("{}/files/{:06}.json", dir, sequence);
+}
+
+// Of the newest file that was admitted; 0: none was.
+std::uint64_t LastSequence(const std::string& dir) {
+  // Answers are dense from 1: double, then halve.
+  std::uint64_t high = 1;
+  while (FileExists(AnswerPath(dir, high))) high *= 2;
+  std::uint64_t low = high / 2;
+  while (high - low > 1) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    (FileExists(AnswerPath(dir, middle)) ? low : high) = middle;
+  }
+  return low;
+}
+
+Result<ordered_json> ReadAnswer(const std::string& dir, std::uint64_t sequence) {
+  ASSIGN_OR_RETURN(const std::string kept, ReadFile(AnswerPath(dir, sequence)));
+  ordered_json answer = ordered_json::parse(kept, nullptr, false);
+  if (!answer.is_object() || answer["positions"].size() != 2) {
+    return Corrupt(AnswerPath(dir, sequence) + " is damaged");
+  }
+  return answer;
+}
+
 Result<LedgerPin> ReadPin(const std::string& path) {
   ASSIGN_OR_RETURN(const LedgerPublic ledger, ReadLedgerPublic(path));
   return LedgerPin{ledger.ledger, ledger.intake, ledger.sequencer};
@@ -104,8 +130,7 @@ Status PrepareNextIssuerKey(const std::string& dir, const SigningKey& old, const
 }  // namespace
 
 Result<std::string> RequestRotation(const std::string& dir, const std::string& token) {
-  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
-  const std::string& issuer = settings["issuer"];
+  ASSIGN_OR_RETURN(const std::string issuer, GatewayIssuer(dir));
   ASSIGN_OR_RETURN(const SigningKey old, ReadSigningKey(dir + "/keys/issuer.key"));
   RETURN_IF_ERROR(PrepareNextIssuerKey(dir, old, token));
   ASSIGN_OR_RETURN(const SigningKey next, ReadSigningKey(dir + kNextKey));
@@ -158,15 +183,26 @@ Result<RotationRequest> ReadRotationRequest(const std::string& path) {
   return out;
 }
 
-Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std::string& log,
-                                               const std::string& kafka_config) {
+Result<std::string> GatewayIssuer(const std::string& dir) {
   if (!FileExists(dir + "/daicho.toml")) {
     return NotFound(dir + " is no gateway's home; daicho gateway init makes one");
   }
+  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
+  return std::move(settings["issuer"]);
+}
+
+Result<Position> NewestAdmitted(const std::string& dir) {
+  const std::uint64_t last = LastSequence(dir);
+  if (last == 0) return NotFound("no notice file was admitted yet");
+  ASSIGN_OR_RETURN(const ordered_json answer, ReadAnswer(dir, last));
+  return Position(answer["positions"][1].get<std::uint64_t>());
+}
+
+Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std::string& log,
+                                               const std::string& kafka_config) {
   auto out = std::unique_ptr<Gateway>(new Gateway());
   out->dir_ = dir;
-  ASSIGN_OR_RETURN(auto settings, ReadSettings(dir + "/daicho.toml", {"issuer"}));
-  out->issuer_ = settings["issuer"];
+  ASSIGN_OR_RETURN(out->issuer_, GatewayIssuer(dir));
   // While it connects, the rest is read.
   auto opening = std::async(std::launch::async, [&] { return OpenServedLog(log, kafka_config, LogUse::kAppend); });
   SubmitterOptions options;
@@ -194,28 +230,12 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const std::string& dir, const std
   return out;
 }
 
-std::string Gateway::AnswerPath(std::uint64_t sequence) const {
-  return fmt::format("{}/files/{:06}.json", dir_, sequence);
-}
-
-std::uint64_t Gateway::LastSequence() const {
-  // Answers are dense from 1: double, then halve.
-  std::uint64_t high = 1;
-  while (FileExists(AnswerPath(high))) high *= 2;
-  std::uint64_t low = high / 2;
-  while (high - low > 1) {
-    const std::uint64_t middle = low + (high - low) / 2;
-    (FileExists(AnswerPath(middle)) ? low : high) = middle;
-  }
-  return low;
-}
-
 Status Gateway::Keep(const std::string& tag, const v1::Receipt& receipt) const {
   if (receipt.outcome() == v1::OUTCOME_REJECTED) return {};
   ordered_json answer = ordered_json::parse(tag, nullptr, false);
   if (answer.is_discarded()) return Corrupt("the pending submission names no file");
   answer["positions"] = {receipt.first_position(), receipt.last_position()};
-  return WriteFileDurably(AnswerPath(answer["sequence"].get<std::uint64_t>()), answer.dump() + "\n", 0644);
+  return WriteFileDurably(AnswerPath(dir_, answer["sequence"].get<std::uint64_t>()), answer.dump() + "\n", 0644);
 }
 
 Result<std::string> Gateway::ComparisonsJson() {
@@ -254,11 +274,9 @@ Result<FileAnswer> Gateway::Send(const std::string& path) {
   FileAnswer out;
   out.file = path;
   out.notices = file.payloads.size();
-  const std::uint64_t last = LastSequence();
+  const std::uint64_t last = LastSequence(dir_);
   if (file.sequence <= last) {
-    ASSIGN_OR_RETURN(const std::string kept, ReadFile(AnswerPath(file.sequence)));
-    const ordered_json answer = ordered_json::parse(kept, nullptr, false);
-    if (answer.is_discarded()) return Corrupt(AnswerPath(file.sequence) + " is damaged");
+    ASSIGN_OR_RETURN(const ordered_json answer, ReadAnswer(dir_, file.sequence));
     if (answer["sha256"] != file.sha256_hex) {
       return Rejected(path, {Broken("sequence", "repeat_differs",
                                     "同じ通番のファイルが別の内容で受理されています", last + 1)});

@@ -49,6 +49,12 @@ Result<std::string> RequestRotation(const std::string& dir, const std::string& t
 // Errors: kInvalid with the field.
 Result<RotationRequest> ReadRotationRequest(const std::string& path);
 
+// Whose gateway it is, the 市町村コード. Errors: kNotFound when `dir` is none; kInvalid.
+Result<std::string> GatewayIssuer(const std::string& dir);
+// Behind which entry of the ledger the newest file lies that was admitted of the gateway at `dir`. Errors: kNotFound when none
+// was yet; kCorrupt.
+Result<Position> NewestAdmitted(const std::string& dir);
+
 class Gateway {
  public:
   // `log`: as given to --log; a local one is reached through its running node.
@@ -62,8 +68,6 @@ class Gateway {
 
  private:
   Status Keep(const std::string& tag, const v1::Receipt& receipt) const;
-  std::string AnswerPath(std::uint64_t sequence) const;
-  std::uint64_t LastSequence() const;
 
   std::string dir_;
   std::string issuer_;

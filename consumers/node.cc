@@ -288,6 +288,7 @@ struct Node::Impl {
     o.peer = [this] { return ReadKikouPeer(home); };
     o.kikou_key = [this] { return SignerOf(HomeKey::kKikou); };
     ASSIGN_OR_RETURN(o.copy_key, ReadCopyKeyFile(home.Path(kCopyKeyFile)));
+    o.ledger_size = [this] { return LedgerSize(); };
     o.prepare = [this] { return Register(HomeKey::kReconciler); };
     o.submit = [this](const std::vector<DraftEvent>& events) { return reconciler.Submit(events); };
     o.settle = [this] { return reconciler.Settle(); };
@@ -755,6 +756,12 @@ node::Response Node::Answer(const node::Request& request) {
     case node::Request::kWriteSketch:
       return impl_->Comparisons([&]() -> Result<std::string> {
         RETURN_IF_ERROR(impl_->reconciling->WriteSketch(request.write_sketch()));
+        return std::string("{}");
+      });
+    case node::Request::kWriteCopyKey:
+      return impl_->Comparisons([&]() -> Result<std::string> {
+        const node::WriteCopyKey& asked = request.write_copy_key();
+        RETURN_IF_ERROR(impl_->reconciling->WriteKeyOf(asked.municipality(), asked.file()));
         return std::string("{}");
       });
     case node::Request::kListMatters: {

@@ -14,6 +14,7 @@
 #include "consumers/notice_json.h"
 #include "consumers/operator_act.h"
 #include "consumers/reconciling.pb.h"
+#include "events/codes.h"
 #include "ledger/files.h"
 
 namespace daicho {
@@ -150,7 +151,7 @@ struct Reconciling::Comparison {
     if (!of_kikou() && row_here && row_here->removed() && there == nullptr && !each.there_unknown) return false;
     if (run.municipality().empty()) return true;
     if (row_here && MunicipalityOf(*row_here) == run.municipality()) return true;
-    if (there == nullptr) return false;
+    if (there == nullptr) return each.there_unknown && !of_kikou();  // its sketch has who stands with it
     if (row_here && there->removed()) return false;
     return MunicipalityOf(*there) == run.municipality() || !of_kikou();
   }
@@ -209,7 +210,7 @@ Status Reconciling::Comparison::Judge(const ConsistencyRegister& cases, Position
   RETURN_IF_ERROR(FindClashes(held, clashes));
   std::set<std::uint64_t> found_again;
   std::uint64_t number = 0;
-  if (!of_kikou() && run.holder() != kHolderReplica) ResultOf(run, run.holder());  // an equal copy is a result too
+  if (IsMunicipality(run.holder())) ResultOf(run, run.holder());  // an equal copy is a result too
   for (const Differing& each : differing) {
     const HeldPerson& ours = held[each.code];
     const std::optional<v1::HeldCopy> row_here = ours.Row();
@@ -277,11 +278,7 @@ Status Reconciling::Comparison::CloseSettled(const ConsistencyRegister& cases, P
     if (again.contains(code)) continue;
     ASSIGN_OR_RETURN(const HeldPerson held, HeldUnder(file(), each.found.resident_code(), at()));
     const bool replaced = found.contains(each.found.resident_code());
-    if (!replaced && of_kikou() && !run.municipality().empty()) {
-      const std::optional<v1::HeldCopy> row = held.Row();
-      const v1::HeldCopy& known_row = row ? *row : each.found.has_here() ? each.found.here() : each.found.there();
-      if (MunicipalityOf(known_row) != run.municipality()) continue;
-    }
+    if (!replaced && !Covers(run, each.found, held)) continue;
     reconciling::About& about = *pending.add_events();
     about.set_subject(std::string(View(held.subject.value_or(each.subject))));
     *about.mutable_resolved() = SettlementOf(each, held, replaced);
@@ -304,10 +301,25 @@ struct Reconciling::Turn {
     run.set_there_fingerprint(FingerprintBytes(cut.total));
     RETURN_IF_ERROR(self.Visible(cut.position.Next()));
     comparison.projector = self.options_.projector();
+    if (IsMunicipalitySketch(run)) return Gather(cut.position);
     ASSIGN_OR_RETURN(comparison.here, comparison.projector->CopyAt(cut.position));
-    run.set_here_count(comparison.here->fingerprint().total().count);
-    run.set_here_fingerprint(FingerprintBytes(comparison.here->fingerprint().total()));
+    TellOurs();
     return {};
+  }
+
+  // Our side of rows or under a key that no fingerprint is kept of: made for this run, by a reading of all versions.
+  Status Gather(Position at) {
+    const auto keying = std::make_shared<CopyKeying>(FingerprintKey(self.options_.copy_key, comparison.run));
+    comparison.run.set_fingerprint_epoch(keying->epoch());
+    ASSIGN_OR_RETURN(comparison.here, RecordCopy::Gather(comparison.projector->store(), keying, at, ComparedRows(comparison.run)));
+    TellOurs();
+    return {};
+  }
+
+  void TellOurs() {
+    const CopyTotal& total = comparison.here->fingerprint().total();
+    comparison.run.set_here_count(total.count);
+    comparison.run.set_here_fingerprint(FingerprintBytes(total));
   }
 
   // Every code that is named; what is there is asked for.
@@ -372,18 +384,53 @@ struct Reconciling::Turn {
   }
 
   Status OfSketch(const std::string& bytes, const std::optional<KikouPeer>& peer) {
-    comparison.run.set_method(v1::CONSISTENCY_METHOD_SKETCH);
-    comparison.run.set_copy_digest(std::string(View(Sha256Of({bytes}))));
-    comparison.run.set_exchanged_bytes(bytes.size());
+    v1::ConsistencyRun& run = comparison.run;
+    run.set_method(v1::CONSISTENCY_METHOD_SKETCH);
+    run.set_copy_digest(std::string(View(Sha256Of({bytes}))));
+    run.set_exchanged_bytes(bytes.size());
+    const bool of_municipality = IsMunicipalitySketch(run);
+    if (of_municipality) {
+      if (!IsValidMunicipalityCode(run.holder())) return Invalid("holder: kikou か市町村コードを指定してください");
+      run.set_municipality(run.holder());
+    }
     ASSIGN_OR_RETURN(const CopyCut cut, ReadSketchCut(bytes));
+    const CopyKeying keying(FingerprintKey(self.options_.copy_key, run));
+    RETURN_IF_ERROR(Comparable({keying.epoch(), keying.key_id(), cut.position, {}}, cut).With("file"));
+    ASSIGN_OR_RETURN(const std::uint64_t size, self.options_.ledger_size());
+    if (cut.position.value() >= size) {
+      return Invalid("file: 位置 " + std::to_string(cut.position.value()) + " は台帳にまだありません");
+    }
     RETURN_IF_ERROR(Take(cut));
     ASSIGN_OR_RETURN(const SketchComparison found,
                      CompareSketchFile(comparison.here->fingerprint(), comparison.here->position(), bytes));
-    if (found.complete) return AskForRows(found.difference, nullptr);
+    if (found.complete) {
+      RETURN_IF_ERROR(AskForRows(found.difference, nullptr));
+      return of_municipality ? NumberRows() : Status();
+    }
     // It names no more than some 17,000 records; who has the copy is asked for the rest.
     if (comparison.of_kikou() && peer) return OverTheLine(*peer);
     return Invalid("file: 差異が多すぎて要約だけでは特定できません（" + std::to_string(found.buckets.size()) +
                    " 区間）。写しのファイルで照合してください");
+  }
+
+  // By its own rows in their order a municipality knows whom it has alone, and nobody else does. What does not differ is
+  // there as it is here.
+  Status NumberRows() {
+    std::uint64_t row = 0;
+    auto next = comparison.differing.begin();
+    const auto end = comparison.differing.end();
+    const auto take_next = [&] {
+      if (next->there_unknown) next->row = ++row;
+      ++next;
+    };
+    RETURN_IF_ERROR(comparison.here->Scan(0, kCopyCodeEnd, [&](const CopyItem& item) -> Status {
+      while (next != end && next->code < item.code) take_next();
+      if (next != end && next->code == item.code) take_next();
+      else ++row;
+      return {};
+    }));
+    while (next != end) take_next();
+    return {};
   }
 
   Status OfCopyFile(CopyFile& file) {
@@ -402,18 +449,13 @@ struct Reconciling::Turn {
     comparison.projector = self.options_.projector();
     ASSIGN_OR_RETURN(const Position at, comparison.file().AtTime(*as_of));
     run.set_evaluated_at(at.value());
-    const auto keying = std::make_shared<CopyKeying>(CopyKeyOfRun(self.options_.copy_key, run.run()));
-    run.set_fingerprint_epoch(keying->epoch());
-    const auto wanted = [&](const v1::UpdateNotice& notice) {
-      return run.municipality().empty() || notice.record().address().municipality() == run.municipality();
-    };
-    ASSIGN_OR_RETURN(comparison.here, RecordCopy::Gather(comparison.projector->store(), keying, at, wanted));
-    return Merge(file, *keying);
+    RETURN_IF_ERROR(Gather(at));
+    return Merge(file);
   }
 
   // By ascending code; rows are kept of what differs only.
-  Status Merge(CopyFile& file, const CopyKeying& keying) {
-    v1::ConsistencyRun& run = comparison.run;
+  Status Merge(CopyFile& file) {
+    const CopyKeying& keying = comparison.here->fingerprint().keying();
     CopyTotal theirs;
     std::uint64_t ordinal = 0;
     v1::HeldCopy row;
@@ -456,10 +498,8 @@ struct Reconciling::Turn {
       comparison.differing.push_back(std::move(next));
       RETURN_IF_ERROR(take_next());
     }
-    run.set_here_count(comparison.here->fingerprint().total().count);
-    run.set_here_fingerprint(FingerprintBytes(comparison.here->fingerprint().total()));
-    run.set_there_count(theirs.count);
-    run.set_there_fingerprint(FingerprintBytes(theirs));
+    comparison.run.set_there_count(theirs.count);
+    comparison.run.set_there_fingerprint(FingerprintBytes(theirs));
     return {};
   }
 };
@@ -529,7 +569,7 @@ Result<ReconcileOutcome> Reconciling::Run(const ReconcileOrder& order) {
     RETURN_IF_ERROR(turn.OverTheLine(*peer));
   } else if (is_sketch) {
     ASSIGN_OR_RETURN(const std::string bytes, ReadFile(order.file));
-    if (run.holder().empty()) run.set_holder("replica");
+    if (run.holder().empty()) run.set_holder(kHolderReplica);
     RETURN_IF_ERROR(turn.OfSketch(bytes, peer));
   } else {
     ASSIGN_OR_RETURN(CopyFile file, CopyFile::Read(order.file, {.directory = options_.dir}));
@@ -562,14 +602,7 @@ Status Reconciling::WriteLines(const std::string& path, const std::vector<std::s
 }
 
 std::string ComparisonJson(const ReconcileOutcome& outcome) {
-  if (!outcome.errors.empty()) {
-    ordered_json out;
-    for (const FileError& error : outcome.errors) {
-      out["errors"].push_back(
-          {{"line", error.line}, {"field", error.field}, {"rule", error.rule}, {"message", error.message}});
-    }
-    return out.dump();
-  }
+  if (!outcome.errors.empty()) return FileErrorsJson(outcome.errors);
   ordered_json out = RunJson(outcome.run, outcome.position);
   out["resolved"] = outcome.resolved;
   if (outcome.run.holder() == kHolderKikou) {
@@ -776,6 +809,15 @@ Status Reconciling::WriteSketch(const std::string& path) const {
   if (projector->position() == Position(0)) return NotFound("the ledger holds nothing yet");
   ASSIGN_OR_RETURN(const RecordCopy copy, projector->CopyAt(Position(projector->position().value() - 1)));
   return WriteFileDurably(path, WriteSketchFile(copy.fingerprint(), copy.position()));
+}
+
+Status Reconciling::WriteKeyOf(const std::string& municipality, const std::string& path) const {
+  if (!IsValidMunicipalityCode(municipality)) return Invalid("municipality: 市町村コードではありません");
+  if (!options_.projector()->registry()->issuers().contains(municipality)) {
+    return NotFound("municipality: " + municipality + " は登録されていません");
+  }
+  if (FileExists(path)) return Conflict("out: " + path + " はすでにあります");
+  return WriteCopyKeyFile(path, CopyKeyOfMunicipality(options_.copy_key, municipality));
 }
 
 }  // namespace daicho

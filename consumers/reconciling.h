@@ -45,6 +45,7 @@ struct ReconcilingOptions {
   std::function<Result<std::optional<KikouPeer>>()> peer;       // whom the node knows as 機構; none: nobody yet
   std::function<SigningKey()> kikou_key;                        // of the role kikou, which speaks to 機構
   CopyKey copy_key;                                             // by which copies are compared
+  std::function<Result<std::uint64_t>()> ledger_size;           // entries that are in the ledger now
   // As of KikouNotifyingOptions.
   std::function<Status()> prepare;
   std::function<Result<v1::Receipt>(const std::vector<DraftEvent>&)> submit;
@@ -54,7 +55,7 @@ struct ReconcilingOptions {
 };
 
 struct ReconcileOrder {
-  std::string holder;        // "kikou", or a 市町村コード; empty: as the file says, or "kikou"
+  std::string holder;        // "kikou", or a 市町村コード; empty: as the file says, or "kikou"; of a sketch "replica"
   std::string municipality;  // narrows; empty: all
   std::string file;          // a copy file or a sketch file of the node's machine; empty: over the line
   std::string url;           // of 機構's end of the line, where it is not the one known
@@ -98,6 +99,9 @@ class Reconciling {
   Result<std::string> CasesJson(const std::string& holder, bool open_only) const;
   // A sketch file of our own copy, for a replica or 機構 to compare with theirs; says nothing without the key.
   Status WriteSketch(const std::string& path) const;
+  // The key that a municipality makes its sketch files with, into a new file of its owner's alone (WriteCopyKeyFile).
+  // Errors: kInvalid, kNotFound unless it is a registered municipality; kConflict for a file that is there.
+  Status WriteKeyOf(const std::string& municipality, const std::string& path) const;
 
  private:
   struct Comparison;

@@ -8,8 +8,11 @@
 #include <map>
 
 #include "consumers/copy_file.h"
+#include "consumers/copy_sketching.h"
+#include "consumers/gateway.h"
 #include "consumers/operator_act.h"
 #include "consumers/reconciling.h"
+#include "ledger/files.h"
 #include "tests/retaining.h"
 
 namespace daicho {
@@ -45,6 +48,7 @@ class ConsistencyAuditTest : public ::testing::Test {
     o.dir = p().Path("reconcile");
     o.clock = &p().clock();
     o.copy_key = key_;
+    o.ledger_size = [this] { return Result<std::uint64_t>(p().Size()); };
     o.projector = [this] { return projector_; };
     o.peer = [] { return Result<std::optional<KikouPeer>>(std::optional<KikouPeer>()); };
     o.prepare = [] { return Status(); };
@@ -122,6 +126,40 @@ class ConsistencyAuditTest : public ::testing::Test {
     const auto out = Order(order, operator_id);
     EXPECT_TRUE(out.ok()) << out.status().ToString();
     return out.ok() ? out->run : v1::ConsistencyRun();
+  }
+  // 前橋市's, of those rows, at its own end.
+  std::string Sketch(const std::vector<v1::HeldCopy>& rows, const CopyKey& key, Position at) {
+    CopySketchOrder order{.gateway = p().Path("gateway"), .key = p().Path("sketch.key"), .copy = Copy(kMaebashi, rows),
+                          .out = p().Path("sketch" + std::to_string(files_)), .position = at};
+    if (!FileExists(order.gateway)) CHECK(CreateGateway(order.gateway, kMaebashi, "").ok());
+    EXPECT_TRUE(WriteCopyKeyFile(order.key, key).ok());
+    const auto sketch = WriteCopySketch(order);
+    EXPECT_TRUE(sketch.ok() && sketch->errors.empty()) << sketch.status().ToString();
+    return order.out;
+  }
+  std::string Sketch() {
+    return Sketch(RowsThere(kMaebashi), CopyKeyOfMunicipality(key_, kMaebashi), Position(p().Size() - 1));
+  }
+  static ReconcileOrder OrderOf(const std::string& file) {
+    ReconcileOrder order;
+    order.holder = kMaebashi;
+    order.file = file;
+    return order;
+  }
+  v1::ConsistencyRun CompareSketch() {
+    const auto out = Order(OrderOf(Sketch()), "");
+    EXPECT_TRUE(out.ok()) << out.status().ToString();
+    return out.ok() ? out->run : v1::ConsistencyRun();
+  }
+  v1::ConsistencyRun CompareCopyOfMaebashi() {
+    const auto out = Order(OrderOf(Copy(kMaebashi, RowsThere(kMaebashi))), "");
+    EXPECT_TRUE(out.ok()) << out.status().ToString();
+    return out.ok() ? out->run : v1::ConsistencyRun();
+  }
+  Kinds OpenClasses() {
+    Kinds out;
+    for (const auto& each : OpenCases()) out.insert(std::string(DifferenceClassName(each.found.difference_class())));
+    return out;
   }
   std::vector<ConsistencyRegister::Case> OpenCases() {
     return ConsistencyRegister(projector_->store()).OpenCases("", Position(p().Size() - 1)).value();
@@ -298,6 +336,133 @@ TEST_F(ConsistencyAuditTest, AMunicipalitysCopyAndANarrowedRunAreRepeatedToo) {
   ASSERT_TRUE(Order(order, "").ok());
   const Audited audited = Audit();
   EXPECT_EQ(audited.kinds, Kinds()) << audited.details;
+}
+
+TEST_F(ConsistencyAuditTest, AMunicipalitysSketchIsOfThePersonsWhoStandWithIt) {
+  Notify(Notice(persons_[10], v1::CHANGE_REASON_DEATH, 2, kMaebashi));
+  Notify(MoveIn(persons_[12], 3, kTakasaki));
+  Notify(MoveIn(persons_[13], 3, kMaebashi));
+  const v1::ConsistencyRun run = CompareSketch();
+  EXPECT_EQ(run.differences_size(), 0);
+  EXPECT_EQ(run.here_count(), kResidents / 2 - 1u);
+  EXPECT_EQ(run.here_count(), run.there_count());
+  EXPECT_EQ(run.here_fingerprint(), run.there_fingerprint());
+  ASSERT_EQ(run.results_size(), 1);
+  EXPECT_EQ(run.results(0).municipality(), kMaebashi);
+  ExpectNothing();
+}
+
+TEST_F(ConsistencyAuditTest, WhatAMunicipalitysSketchNamesIsRepeatedAndEnds) {
+  const std::map<std::string, v1::HeldCopy> right = there_;
+  Drift();
+  Notify(MoveIn(persons_[6], 3, kTakasaki), true);  // it has the person still
+  Notify(Notice(persons_[8], v1::CHANGE_REASON_DEATH, 2, kMaebashi), true);
+  const v1::ConsistencyRun run = CompareSketch();
+  EXPECT_EQ(OpenClasses(), Kinds({"missing_there", "missing_there", "missing_here", "field", "field", "field"}));
+  EXPECT_EQ(run.there_count(), run.here_count() + 1);
+  // The stranger is told by the place among the rows that the municipality has of its residents.
+  std::set<std::string> standing;
+  for (const auto& [code, row] : there_) {
+    if (row.record().address().municipality() == kMaebashi && !row.removed()) standing.insert(code);
+  }
+  for (const v1::MunicipalityResult& result : run.results()) {
+    for (const v1::MunicipalityCase& told : result.cases()) {
+      EXPECT_EQ(result.municipality(), kMaebashi);
+      EXPECT_EQ(told.row() == 0, told.difference_class() == v1::DIFFERENCE_CLASS_MISSING_THERE);
+      if (told.difference_class() != v1::DIFFERENCE_CLASS_MISSING_HERE) continue;
+      const auto place = std::distance(standing.begin(), standing.find(Person(900).code));
+      EXPECT_EQ(told.row(), static_cast<std::uint64_t>(place) + 1);
+    }
+  }
+  ExpectNothing();
+  EXPECT_EQ(CompareSketch().found_again_size(), 6);
+  ExpectNothing();
+  // A copy file says what a sketch could not; a sketch leaves that as it is, but for who stands nowhere in it.
+  CompareCopyOfMaebashi();
+  EXPECT_EQ(OpenClasses(), Kinds({"missing_there", "removed_state", "missing_here", "order", "order", "removed_state"}));
+  EXPECT_EQ(CompareSketch().found_again_size(), 5);
+  EXPECT_EQ(OpenClasses(), Kinds({"missing_there", "missing_there", "missing_here", "order", "order", "removed_state"}));
+  ExpectNothing();
+  there_ = right;
+  there_[persons_[6].code] = HeldRow(MoveIn(persons_[6], 3, kTakasaki));
+  there_.erase(persons_[8].code);
+  EXPECT_EQ(CompareSketch().differences_size(), 0);
+  EXPECT_EQ(OpenClasses(), Kinds());
+  ExpectNothing();
+}
+
+TEST_F(ConsistencyAuditTest, ASketchLeavesOpenWhatItDoesNotShow) {
+  Notify(Notice(persons_[8], v1::CHANGE_REASON_DEATH, 2, kMaebashi));
+  There(8).mutable_record()->set_birth("1911-02-03");
+  v1::HeldCopy gone = HeldRow(Birth(Person(900), kMaebashi));
+  gone.set_removed(true);
+  there_[gone.resident_code()] = gone;
+  CompareCopyOfMaebashi();
+  EXPECT_EQ(OpenClasses(), Kinds({"field", "missing_here"}));
+  EXPECT_EQ(CompareSketch().differences_size(), 0);
+  EXPECT_EQ(OpenCases().size(), 2u);
+  ExpectNothing();
+  There(8) = HeldRow(Notice(persons_[8], v1::CHANGE_REASON_DEATH, 2, kMaebashi));
+  there_.erase(gone.resident_code());
+  CompareCopyOfMaebashi();
+  EXPECT_EQ(OpenCases().size(), 0u);
+  ExpectNothing();
+}
+
+TEST_F(ConsistencyAuditTest, WhatASketchFindsAgainMayBeOtherwiseThere) {
+  There(2).mutable_record()->set_birth("1911-02-03");
+  CompareCopyOfMaebashi();
+  There(2).mutable_record()->set_birth("1911-02-04");
+  EXPECT_EQ(CompareSketch().found_again_size(), 1);
+  ExpectNothing();
+}
+
+TEST_F(ConsistencyAuditTest, ASketchThatCannotBeComparedIsRefusedAndNothingIsRecorded) {
+  const CopyKey key = CopyKeyOfMunicipality(key_, kMaebashi);
+  const auto rows = RowsThere(kMaebashi);
+  const Position last(p().Size() - 1);
+  const auto refused = [&](const std::string& file, Code code, std::string_view reason, const std::string& holder = kMaebashi) {
+    ReconcileOrder order = OrderOf(file);
+    order.holder = holder;
+    const Status status = Order(order, "abe").status();
+    EXPECT_EQ(status.code(), code) << status.ToString();
+    EXPECT_NE(status.message().find(reason), std::string::npos) << status.ToString();
+  };
+  refused(Sketch(rows, key_, last), Code::kConflict, "different keys");
+  refused(Sketch(rows, CopyKeyOfMunicipality(key_, kTakasaki), last), Code::kConflict, "different keys");
+  refused(Sketch(rows, CopyKey{4, key.secret}, last), Code::kConflict, "epochs 3 and 4");
+  refused(Sketch(rows, key, last.Next()), Code::kInvalid, "位置 " + std::to_string(last.value() + 1));
+  const std::string good = Sketch(rows, key, last);
+  refused(good, Code::kConflict, "different keys", kTakasaki);
+  refused(good, Code::kConflict, "different keys", "kikou");
+  refused(good, Code::kInvalid, "holder", "102017");
+  std::string bytes = ReadFile(good).value();
+  bytes[1'000] = static_cast<char>(bytes[1'000] ^ 1);
+  ASSERT_TRUE(WriteFileDurably(p().Path("altered"), bytes).ok());
+  refused(p().Path("altered"), Code::kTampered, "changed since");
+  ASSERT_TRUE(WriteFileDurably(p().Path("cut"), bytes.substr(0, 90)).ok());
+  refused(p().Path("cut"), Code::kCorrupt, "cut short");
+  EXPECT_EQ(p().Size(), last.value() + 1);
+}
+
+TEST_F(ConsistencyAuditTest, TheFingerprintsOfAMunicipalitysSketchAreJudgedByItsKey) {
+  there_.erase(persons_[0].code);
+  const std::vector<std::pair<std::function<void(v1::ConsistencyRun&)>, Kinds>> plants = {
+      {[](auto& run) { run.set_here_count(run.here_count() + 1); }, {"counts"}},
+      {[](auto& run) { run.set_there_count(run.there_count() + 1); }, {"copy"}},
+      {[](auto& run) { run.mutable_here_fingerprint()->front() ^= 1; }, {"copy"}},
+      {[](auto& run) { run.mutable_there_fingerprint()->front() ^= 1; }, {"copy"}},
+  };
+  for (std::size_t i = 0; i < plants.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Position behind(p().Size());
+    InRun(plants[i].first);
+    CompareSketch();
+    tamper_ = nullptr;
+    const Audited audited = Audit(behind);
+    EXPECT_EQ(audited.kinds, plants[i].second) << audited.details;
+  }
+  EXPECT_EQ(AuditWith(CopyKey{4, key_.secret}).unjudged, plants.size());
 }
 
 TEST_F(ConsistencyAuditTest, WhoMayNotIsRightlyRefused) {

@@ -260,10 +260,138 @@ class OfMunicipality(Reconciling):
         file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [header, *rows]))
         return file
 
+    def busiest(self):
+        return max(self.notices.issuers, key=lambda each: len(self.notices.files_of(each)))
+
+    def send(self, issuer, sequence, *notices):
+        """The position of the last of them."""
+        path = self.directory / "sent.ndjson"
+        path.write_bytes(notice_file(issuer, sequence, notices))
+        return self.node.gateways[issuer].send(path)[0]["positions"][1]
+
+    def key_of(self, issuer):
+        key = self.directory / f"{issuer}.key"
+        daicho("consistency", "key", "--home", self.node.home, "--municipality", issuer, "--out", key)
+        return key
+
+    def sketch(self, rows, issuer, *arguments, key, status=0):
+        """The sketch file of a copy, and what was told of it."""
+        out = self.directory / "sketch"
+        done = daicho("gateway", "sketch", "--json", "--home", self.node.gateways[issuer].home, "--key", key, "--copy",
+                      self.copy_file(rows, issuer, "2026-11-24T00:00:00+09:00"), "--out", out, *arguments, status=status)
+        return out, done
+
+    def test_its_sketch_names_what_differs_until_both_sides_are_equal(self):
+        self.node.send_all(self.notices)
+        issuer = self.busiest()
+        born = notice(1_000_001, issuer)
+        sequence = len(self.notices.files_of(issuer)) + 1
+        newest = self.send(issuer, sequence, born)  # behind which nothing of other municipalities has come
+        self.node.catch_up()
+        ours = {code: row for code, row in rows_of(self.notices).items()
+                if row["record"]["address"]["municipality"] == issuer}
+        ours[born["resident_code"]] = {"resident_code": born["resident_code"], "update_number": 1, "status": "resident",
+                                       "record": born["record"]}
+        codes = sorted(code for code, row in ours.items() if row["status"] == "resident")
+        key = self.key_of(issuer)
+        sketch, done = self.sketch(ours.values(), issuer, key=key)
+        self.assertEqual(json.loads(done.out), {"position": newest, "rows": len(codes), "passed_over": len(ours) - len(codes)})
+        self.assertFalse([code for code in codes if code.encode() in sketch.read_bytes()])
+        summary = self.assert_equal("--with", sketch, "--holder", issuer)
+        self.assertEqual((summary["method"], summary["here"], summary["evaluated_at"]), ("sketch", len(codes), newest))
+        self.assertEqual(self.results(issuer)[-1]["differences"], {})
+
+        held = copy.deepcopy(ours)
+        dropped, altered, behind, unlike, removed = codes[:5]
+        del held[dropped]
+        held[altered]["record"]["address"]["text"] += "101号"
+        held[behind]["update_number"] += 1
+        held[removed]["status"] = "removed"
+        stranger = dict(copy.deepcopy(ours[unlike]), resident_code=resident_code(7_000_001))
+        held[stranger["resident_code"]] = stranger
+        arguments = ["--with", sketch, "--holder", issuer]
+        self.sketch(held.values(), issuer, key=key)
+        found, summary = self.reconcile(*arguments)
+        self.assertEqual({code: line["class"] for code, line in found.items()},
+                         {dropped: "missing_there", removed: "missing_there", altered: "field", behind: "field",
+                          stranger["resident_code"]: "missing_here"})
+        self.assertTrue(all(line["next"] == "report" for line in found.values()))
+        told = self.results(issuer)[-1]
+        self.assertEqual(len(told["cases"]), 5)
+        self.assertNotIn(stranger["resident_code"], json.dumps(told))
+        standing = sorted(code for code, row in held.items() if row["status"] == "resident")
+        rows = {standing[case["row"] - 1] for case in told["cases"] if "row" in case}
+        self.assertEqual(rows, {altered, behind, stranger["resident_code"]})
+
+        # Found again it is the same case; the corrected notice and the corrected copy end it.
+        _, summary = self.reconcile(*arguments)
+        self.assertEqual((summary["found_again"], len(self.cases())), (5, 5))
+        corrected = notice(0, issuer, ours[altered]["update_number"] + 1, "amend", "ex_officio_amendment")
+        corrected["resident_code"], corrected["record"] = altered, held[altered]["record"]
+        self.send(issuer, sequence + 1, corrected)
+        self.node.catch_up()
+        ours[altered] = {**held[altered], "update_number": corrected["update_number"]}
+        self.sketch(ours.values(), issuer, key=key)
+        self.assertEqual(self.assert_equal(*arguments)["resolved"], 5)
+        self.assertEqual(self.cases("--open"), [])
+        self.assertEqual(collections.Counter(case["resolution"] for case in self.cases()),
+                         {"holder_corrected": 4, "new_notice": 1})
+
+    def test_a_sketch_that_cannot_be_compared_is_refused_and_nothing_is_recorded(self):
+        issuer, other = self.notices.issuers[:2]
+        row = {"resident_code": resident_code(5), "update_number": 1, "status": "resident", "record": notice(5, issuer)["record"]}
+        key = self.key_of(issuer)
+        self.assertRegex(key.read_text(), r"^1:[0-9a-f]{64}\n$")
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertNotEqual(key.read_text(), self.key_of(other).read_text())
+        for municipality, out, status in ((issuer, key, 2), ("102017", self.directory / "k", 2), ("131016", self.directory / "k", 1)):
+            daicho("consistency", "key", "--home", self.node.home, "--municipality", municipality, "--out", out, status=status)
+        self.assertFalse((self.directory / "k").exists())
+
+        out, done = self.sketch([row], issuer, key=key, status=2)
+        self.assertIn("--position", done.err)
+        newest = self.send(issuer, 1, notice(5, issuer))
+        bad = [dict(row, resident_code="12345678901"), dict(row, status="gone"), row]
+        _, done = self.sketch(bad, issuer, key=key, status=2)
+        self.assertEqual({error["field"] for error in json.loads(done.out)["errors"]}, {"resident_code", "status"})
+        _, done = self.sketch([row, row], issuer, key=key, status=2)
+        self.assertEqual([error["rule"] for error in json.loads(done.out)["errors"]], ["duplicate"])
+        self.sketch([row], issuer, key=self.directory / "absent", status=1)
+        self.assertFalse(out.exists())
+
+        size = self.node.status()["size"]
+
+        def refused(reason, status, holder=issuer):
+            done = self.reconcile("--with", out, "--holder", holder)
+            self.assertEqual((done.status, done.out), (status, ""))
+            self.assertIn(reason, done.err)
+        self.sketch([row], issuer, key=self.node.home / "keys/copy.key")
+        refused("different keys", 2)
+        other_epoch = self.directory / "epoch.key"
+        other_epoch.write_text("2" + key.read_text()[1:])
+        self.sketch([row], issuer, key=other_epoch)
+        refused("epochs 1 and 2", 2)
+        self.sketch([row], issuer, "--position", newest + 100, key=key)
+        refused(f"位置 {newest + 100}", 2)
+        self.sketch([dict(row, resident_code=resident_code(code)) for code in range(100, 40_000)], issuer, key=key)
+        refused("写しのファイル", 2)
+        self.sketch([row], issuer, key=key)
+        refused("different keys", 2, other)
+        good = out.read_bytes()
+        out.write_bytes(good[:1_000] + bytes([good[1_000] ^ 1]) + good[1_001:])
+        refused("sketch file", 1)
+        out.write_bytes(good[:-1])
+        refused("sketch file", 1)
+        out.write_bytes(good[:80])
+        refused("sketch file", 3)
+        self.assertEqual(self.node.status()["size"], size)
+        out.write_bytes(good)
+        self.assert_equal("--with", out, "--holder", issuer)
+
     def test_its_copy_its_results_and_its_corrected_notice(self):
         self.node.send_all(self.notices)
         self.node.catch_up()
-        issuer = max(self.notices.issuers, key=lambda each: len(self.notices.files_of(each)))
+        issuer = self.busiest()
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 1))
         time.sleep(2)
         rows = {code: row for code, row in rows_of(self.notices).items()
@@ -303,9 +431,7 @@ class OfMunicipality(Reconciling):
         self.assertEqual(self.node.status()["roles"]["reconciler"]["open"], 5)
         corrected = notice(0, issuer, rows[altered]["update_number"] + 1, "amend", "ex_officio_amendment")
         corrected["resident_code"], corrected["record"] = altered, held[altered]["record"]
-        path = self.directory / "corrected.ndjson"
-        path.write_bytes(notice_file(issuer, len(self.notices.files_of(issuer)) + 1, [corrected]))
-        self.node.gateways[issuer].send(path)
+        self.send(issuer, len(self.notices.files_of(issuer)) + 1, corrected)
         time.sleep(1.1)
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         self.node.catch_up()
@@ -360,6 +486,17 @@ class OfKikouOnKafka(OfKikou):
     test_a_sketch_of_a_replica = None
     test_on_a_schedule_and_again_when_the_line_is_back = None
     test_who_may_not_is_told_so_and_nothing_is_compared = None
+
+    def log(self):
+        return self.enterContext(Broker(self.directory / "kafka")).log
+
+
+class OfMunicipalityOnKafka(OfMunicipality):
+    """By sketch, with what its receipts say."""
+
+    test_its_copy_its_results_and_its_corrected_notice = None
+    test_a_bad_copy_tells_all_its_errors_and_changes_nothing = None
+    test_a_sketch_that_cannot_be_compared_is_refused_and_nothing_is_recorded = None
 
     def log(self):
         return self.enterContext(Broker(self.directory / "kafka")).log
