@@ -22,8 +22,8 @@ FileError StandsTwice(std::uint64_t row) {
           .expected = std::nullopt};
 }
 
-// The rows of the copy that stand with the municipality, by ascending code. A code that stands twice is an error: cells cancel
-// out what is twice in them.
+// The rows of the copy that stand with the municipality, by ascending code. A code that stands twice is an error: cells
+// cancel out what is twice in them.
 Status TakeStanding(CopyFile& file, const std::string& municipality, CopyFingerprint& fingerprint, CopySketch& out) {
   v1::HeldCopy row;
   std::string before;

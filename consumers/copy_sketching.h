@@ -1,6 +1,6 @@
-// What a municipality hands over in place of its copy file: a sketch file (projections/copy_fingerprint.h) of the rows that stand
-// with it, under the key that the prefecture gave it. It names to the prefecture the records that differ, and tells who has not
-// that key how many there are and nothing of any.
+// What a municipality hands over in place of its copy file: a sketch file (projections/copy_fingerprint.h) of the rows
+// that stand with it, under the key that the prefecture gave it. It names to the prefecture the records that differ, and
+// tells who has not that key how many there are and nothing of any.
 //
 //   copy file, key ─► daicho gateway sketch ─► sketch file ─► daicho reconcile --with FILE --holder C
 #pragma once
@@ -16,8 +16,8 @@
 namespace daicho {
 
 struct CopySketchOrder {
-  std::string gateway;   // its home
-  std::string key, copy; // files: as `consistency key` wrote it; consumers/copy_file.h
+  std::string gateway;    // its home
+  std::string key, copy;  // files: as `consistency key` wrote it; consumers/copy_file.h
   std::string out;
   std::optional<Position> position;  // behind which entry the copy was taken; none: that of the newest notice admitted
 };

@@ -29,7 +29,7 @@ bool StandsWith(const v1::UpdateNotice& notice, std::string_view municipality); 
 CopyKey FingerprintKey(const CopyKey& key, const v1::ConsistencyRun& run);
 // Our rows that the run compares; null: all.
 std::function<bool(const v1::UpdateNotice&)> ComparedRows(const v1::ConsistencyRun& run);
-// Of a municipality's sketch: the differences are all that parts it from our side, though the run is of one municipality.
+// Of a municipality's sketch: though the run is of one municipality, its differences are all that parts the two sides.
 bool IsMunicipalitySketch(const v1::ConsistencyRun& run);
 
 // Whom the prefecture has under a 住民票コード.

@@ -51,8 +51,8 @@ Result<RotationRequest> ReadRotationRequest(const std::string& path);
 
 // Whose gateway it is, the 市町村コード. Errors: kNotFound when `dir` is none; kInvalid.
 Result<std::string> GatewayIssuer(const std::string& dir);
-// Behind which entry of the ledger the newest file lies that was admitted of the gateway at `dir`. Errors: kNotFound when none
-// was yet; kCorrupt.
+// Behind which entry of the ledger the newest file lies that was admitted of the gateway at `dir`. Errors: kNotFound when
+// none was yet; kCorrupt.
 Result<Position> NewestAdmitted(const std::string& dir);
 
 class Gateway {

@@ -147,11 +147,13 @@ struct Reconciling::Comparison {
   // Narrowed to one municipality, a person who has moved away from it is none of its differences.
   bool Concerns(const std::optional<v1::HeldCopy>& row_here, const Differing& each) const {
     const v1::HeldCopy* there = each.there.empty() ? nullptr : &each.there.front();
+    // It has nobody but who stands with it, and so has our side of it.
+    if (IsMunicipalitySketch(run)) return true;
     // A municipality need not keep whom it has removed.
     if (!of_kikou() && row_here && row_here->removed() && there == nullptr && !each.there_unknown) return false;
     if (run.municipality().empty()) return true;
     if (row_here && MunicipalityOf(*row_here) == run.municipality()) return true;
-    if (there == nullptr) return each.there_unknown && !of_kikou();  // its sketch has who stands with it
+    if (there == nullptr) return false;
     if (row_here && there->removed()) return false;
     return MunicipalityOf(*there) == run.municipality() || !of_kikou();
   }
@@ -309,9 +311,10 @@ struct Reconciling::Turn {
 
   // Our side of rows or under a key that no fingerprint is kept of: made for this run, by a reading of all versions.
   Status Gather(Position at) {
-    const auto keying = std::make_shared<CopyKeying>(FingerprintKey(self.options_.copy_key, comparison.run));
-    comparison.run.set_fingerprint_epoch(keying->epoch());
-    ASSIGN_OR_RETURN(comparison.here, RecordCopy::Gather(comparison.projector->store(), keying, at, ComparedRows(comparison.run)));
+    v1::ConsistencyRun& run = comparison.run;
+    const auto keying = std::make_shared<CopyKeying>(FingerprintKey(self.options_.copy_key, run));
+    run.set_fingerprint_epoch(keying->epoch());
+    ASSIGN_OR_RETURN(comparison.here, RecordCopy::Gather(comparison.projector->store(), keying, at, ComparedRows(run)));
     TellOurs();
     return {};
   }
@@ -413,8 +416,8 @@ struct Reconciling::Turn {
                    " 区間）。写しのファイルで照合してください");
   }
 
-  // By its own rows in their order a municipality knows whom it has alone, and nobody else does. What does not differ is
-  // there as it is here.
+  // By its own rows in their order a municipality knows whom it has alone, and nobody else does. What does not differ
+  // is there as it is here.
   Status NumberRows() {
     std::uint64_t row = 0;
     auto next = comparison.differing.begin();

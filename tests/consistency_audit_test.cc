@@ -379,9 +379,11 @@ TEST_F(ConsistencyAuditTest, WhatAMunicipalitysSketchNamesIsRepeatedAndEnds) {
   ExpectNothing();
   // A copy file says what a sketch could not; a sketch leaves that as it is, but for who stands nowhere in it.
   CompareCopyOfMaebashi();
-  EXPECT_EQ(OpenClasses(), Kinds({"missing_there", "removed_state", "missing_here", "order", "order", "removed_state"}));
+  EXPECT_EQ(OpenClasses(),
+            Kinds({"missing_there", "removed_state", "missing_here", "order", "order", "removed_state"}));
   EXPECT_EQ(CompareSketch().found_again_size(), 5);
-  EXPECT_EQ(OpenClasses(), Kinds({"missing_there", "missing_there", "missing_here", "order", "order", "removed_state"}));
+  EXPECT_EQ(OpenClasses(),
+            Kinds({"missing_there", "missing_there", "missing_here", "order", "order", "removed_state"}));
   ExpectNothing();
   there_ = right;
   there_[persons_[6].code] = HeldRow(MoveIn(persons_[6], 3, kTakasaki));
@@ -415,13 +417,21 @@ TEST_F(ConsistencyAuditTest, WhatASketchFindsAgainMayBeOtherwiseThere) {
   There(2).mutable_record()->set_birth("1911-02-04");
   EXPECT_EQ(CompareSketch().found_again_size(), 1);
   ExpectNothing();
+  // The number that it had there then may be of somebody whom the sketch names too.
+  There(4).mutable_record()->set_individual_number(persons_[6].number);
+  CompareCopyOfMaebashi();
+  There(6).mutable_record()->set_birth("1911-02-03");
+  EXPECT_EQ(CompareSketch().found_again_size(), 2);
+  EXPECT_EQ(OpenClasses(), Kinds({"field", "duplicate", "field"}));
+  ExpectNothing();
 }
 
 TEST_F(ConsistencyAuditTest, ASketchThatCannotBeComparedIsRefusedAndNothingIsRecorded) {
   const CopyKey key = CopyKeyOfMunicipality(key_, kMaebashi);
   const auto rows = RowsThere(kMaebashi);
   const Position last(p().Size() - 1);
-  const auto refused = [&](const std::string& file, Code code, std::string_view reason, const std::string& holder = kMaebashi) {
+  const auto refused = [&](const std::string& file, Code code, std::string_view reason,
+                           const std::string& holder = kMaebashi) {
     ReconcileOrder order = OrderOf(file);
     order.holder = holder;
     const Status status = Order(order, "abe").status();

@@ -1,5 +1,5 @@
-// A municipality's end of a comparison by sketch: what is in the sketch, of which position, and what is refused with nothing
-// written. Method: real copy files and a gateway's home; the truth is a fingerprint of the rows that should be in it.
+// A municipality's end of a comparison by sketch: what is in the sketch, of which position, and what is refused with
+// nothing written. Method: real copy files and a gateway's home; the truth is a fingerprint of the rows that should be in it.
 // That both sides take the same rows is shown in consistency_audit_test.cc.
 #include "consumers/copy_sketching.h"
 
@@ -37,7 +37,9 @@ class CopySketching : public ::testing::Test {
     EXPECT_TRUE(sketch.ok()) << sketch.status().ToString();
     EXPECT_FALSE(FileExists(order_.out));
     std::vector<std::string> out;
-    for (const FileError& error : sketch->errors) out.push_back(std::to_string(error.line) + ":" + error.field + ":" + error.rule);
+    for (const FileError& error : sketch->errors) {
+      out.push_back(std::to_string(error.line) + ":" + error.field + ":" + error.rule);
+    }
     return out;
   }
   void ExpectRefused(Code code, std::string_view reason) {

@@ -278,7 +278,8 @@ class OfMunicipality(Reconciling):
         """The sketch file of a copy, and what was told of it."""
         out = self.directory / "sketch"
         done = daicho("gateway", "sketch", "--json", "--home", self.node.gateways[issuer].home, "--key", key, "--copy",
-                      self.copy_file(rows, issuer, "2026-11-24T00:00:00+09:00"), "--out", out, *arguments, status=status)
+                      self.copy_file(rows, issuer, "2026-11-24T00:00:00+09:00"), "--out", out, *arguments,
+                      status=status)
         return out, done
 
     def test_its_sketch_names_what_differs_until_both_sides_are_equal(self):
@@ -295,7 +296,8 @@ class OfMunicipality(Reconciling):
         codes = sorted(code for code, row in ours.items() if row["status"] == "resident")
         key = self.key_of(issuer)
         sketch, done = self.sketch(ours.values(), issuer, key=key)
-        self.assertEqual(json.loads(done.out), {"position": newest, "rows": len(codes), "passed_over": len(ours) - len(codes)})
+        self.assertEqual(json.loads(done.out),
+                         {"position": newest, "rows": len(codes), "passed_over": len(ours) - len(codes)})
         self.assertFalse([code for code in codes if code.encode() in sketch.read_bytes()])
         summary = self.assert_equal("--with", sketch, "--holder", issuer)
         self.assertEqual((summary["method"], summary["here"], summary["evaluated_at"]), ("sketch", len(codes), newest))
@@ -339,14 +341,16 @@ class OfMunicipality(Reconciling):
 
     def test_a_sketch_that_cannot_be_compared_is_refused_and_nothing_is_recorded(self):
         issuer, other = self.notices.issuers[:2]
-        row = {"resident_code": resident_code(5), "update_number": 1, "status": "resident", "record": notice(5, issuer)["record"]}
+        row = {"resident_code": resident_code(5), "update_number": 1, "status": "resident",
+               "record": notice(5, issuer)["record"]}
         key = self.key_of(issuer)
         self.assertRegex(key.read_text(), r"^1:[0-9a-f]{64}\n$")
         self.assertEqual(key.stat().st_mode & 0o777, 0o600)
         self.assertNotEqual(key.read_text(), self.key_of(other).read_text())
-        for municipality, out, status in ((issuer, key, 2), ("102017", self.directory / "k", 2), ("131016", self.directory / "k", 1)):
-            daicho("consistency", "key", "--home", self.node.home, "--municipality", municipality, "--out", out, status=status)
-        self.assertFalse((self.directory / "k").exists())
+        absent = self.directory / "absent"
+        for municipality, out, status in ((issuer, key, 2), ("102017", absent, 2), ("131016", absent, 1)):
+            daicho("consistency", "key", "--home", self.node.home, "--municipality", municipality, "--out", out,
+                   status=status)
 
         out, done = self.sketch([row], issuer, key=key, status=2)
         self.assertIn("--position", done.err)
@@ -356,7 +360,7 @@ class OfMunicipality(Reconciling):
         self.assertEqual({error["field"] for error in json.loads(done.out)["errors"]}, {"resident_code", "status"})
         _, done = self.sketch([row, row], issuer, key=key, status=2)
         self.assertEqual([error["rule"] for error in json.loads(done.out)["errors"]], ["duplicate"])
-        self.sketch([row], issuer, key=self.directory / "absent", status=1)
+        self.sketch([row], issuer, key=absent, status=1)
         self.assertFalse(out.exists())
 
         size = self.node.status()["size"]
