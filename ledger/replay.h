@@ -7,9 +7,9 @@
 // before, its parts are those that it was appended with (digests, commitments), its issuer is registered and
 // may issue its kind, its sequence number is the issuer's next, the entries of a submission are adjacent.
 // The last entry of a submission has the time and signature of the issuer's tree head; all else that was signed is
-// what was replayed. The newest of each issuer is verified by VerifyHeads, where its key changes and every few thousand events, by the
-// key that held there; since a head covers all before it, that checks every event. Where one fails, those before it are
-// tried, to find the first.
+// what was replayed. The newest of each issuer is verified by VerifyHeads, where its key changes and every few
+// thousand events, by the key that held there; since a head covers all before it, that checks every event. Where one
+// fails, those before it are tried, to find the first.
 //
 // Belongs to one thread at a time; PrepareEntry may run on any.
 #pragma once
@@ -100,7 +100,7 @@ class LedgerReplay {
   // Signatures of the newest head of each issuer since the last call; of one inside a submission by the next call.
   // Errors: kTampered.
   Status VerifyHeads();
-  // Tells that `note` was verified under the issuer's key: where it is the newest head as replayed, VerifyHeads takes it so.
+  // Tells that `note` was verified under the issuer's key: where it is the newest head as replayed, VerifyHeads need not.
   void TakeVerified(const std::string& issuer, std::string_view note);
   // The head that the issuer signed, whose rest is on `entry`. Requires: the last that Next returned, and it ends a
   // submission.
