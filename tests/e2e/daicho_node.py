@@ -110,6 +110,13 @@ class Broker:
         self.stop()
 
 
+class OnKafka:
+    """Before a test case that asks itself for its `log`: the same on the real broker, in the case's `directory`."""
+
+    def log(self):
+        return self.enterContext(Broker(self.directory / "kafka")).log
+
+
 class Notices:
     """What daicho generate wrote: rounds, each with the files of some municipalities."""
 

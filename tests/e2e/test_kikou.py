@@ -12,7 +12,7 @@ import unittest
 
 from daicho_agency import Agency
 from daicho_kikou import Kikou
-from daicho_node import (Broker, Failed, Node, Notices, daicho, individual_number, notice, notice_file, resident_code,
+from daicho_node import (Failed, Node, Notices, OnKafka, daicho, individual_number, notice, notice_file, resident_code,
                          temporary_directory, wait_until)
 
 KILLS = 6
@@ -253,11 +253,8 @@ class Inquiring(WithKikou):
         daicho("audit", "verify", "--home", self.node.home)
 
 
-class NotifyingOnKafka(Notifying):
+class NotifyingOnKafka(OnKafka, Notifying):
     """The same on the real broker."""
-
-    def log(self):
-        return self.enterContext(Broker(self.directory / "kafka")).log
 
 
 if __name__ == "__main__":

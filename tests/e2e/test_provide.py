@@ -5,7 +5,7 @@ local log and on the real broker."""
 import unittest
 
 from daicho_agency import Agency, residents_of
-from daicho_node import Broker, Node, Notices, daicho, temporary_directory, wait_until
+from daicho_node import Node, Notices, OnKafka, daicho, temporary_directory, wait_until
 
 PERSONAL = {"name", "kana", "former_name", "alias", "latin_name", "birth", "sex", "address"}
 
@@ -173,11 +173,8 @@ class Provide(unittest.TestCase):
                          [(9, "individual_number", "check_digit"), (11, "nonsense", "unknown_field")])
 
 
-class ProvideOnKafka(Provide):
+class ProvideOnKafka(OnKafka, Provide):
     """The same on the real broker."""
-
-    def log(self):
-        return self.enterContext(Broker(self.directory / "kafka")).log
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import time
 import unittest
 
 from daicho_kikou import Kikou
-from daicho_node import (Broker, Failed, Node, Notices, daicho, notice, notice_file, resident_code, temporary_directory,
-                         wait_until)
+from daicho_node import (Failed, Node, Notices, OnKafka, daicho, notice, notice_file, resident_code,
+                         temporary_directory, wait_until)
 from test_kikou import rows_of
 
 # The long form (ops/chaos --load reconcile) gives others.
@@ -484,26 +484,20 @@ class OfMunicipality(Reconciling):
         self.assertLessEqual(self.node.status()["size"], size + 1)
 
 
-class OfKikouOnKafka(OfKikou):
+class OfKikouOnKafka(OnKafka, OfKikou):
     """Those in which the log takes part."""
 
     test_a_sketch_of_a_replica = None
     test_on_a_schedule_and_again_when_the_line_is_back = None
     test_who_may_not_is_told_so_and_nothing_is_compared = None
 
-    def log(self):
-        return self.enterContext(Broker(self.directory / "kafka")).log
 
-
-class OfMunicipalityOnKafka(OfMunicipality):
+class OfMunicipalityOnKafka(OnKafka, OfMunicipality):
     """By sketch, with what its receipts say."""
 
     test_its_copy_its_results_and_its_corrected_notice = None
     test_a_bad_copy_tells_all_its_errors_and_changes_nothing = None
     test_a_sketch_that_cannot_be_compared_is_refused_and_nothing_is_recorded = None
-
-    def log(self):
-        return self.enterContext(Broker(self.directory / "kafka")).log
 
 
 if __name__ == "__main__":
