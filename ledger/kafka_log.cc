@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "events/deleter.h"
+#include "ledger/recent_appends.h"
 
 namespace daicho {
 namespace {
@@ -45,6 +46,9 @@ constexpr milliseconds kWakeWait{100};
 // The broker closes a transaction a moment after its commit has returned. Who begins the next one
 // before that is turned away, and librdkafka asks again after 20 ms only.
 constexpr milliseconds kCommitSettles{2};
+// A reader that got so many records in a row from its own process stops to fetch, until there was none for a while.
+constexpr int kRecentInRow = 8;
+constexpr milliseconds kFetchAgain{200};
 constexpr std::int32_t kPartition = 0;
 
 int Millis(milliseconds ms) {
@@ -128,12 +132,20 @@ class Client {
   KafkaPtr kafka_;  // last: its callbacks use all above
 };
 
-// How a single Append learns its outcome; the message carries its address.
+// What becomes of a message, which carries the address.
 class Delivery {
  public:
-  void Set(rd_kafka_resp_err_t error) {
+  virtual ~Delivery() = default;
+  virtual void Set(rd_kafka_resp_err_t error, Cursor cursor) = 0;
+};
+
+// Of a single append.
+class AwaitedDelivery : public Delivery {
+ public:
+  void Set(rd_kafka_resp_err_t error, Cursor cursor) override {
     std::lock_guard lock(mutex_);
     error_ = error;
+    cursor_ = cursor;
     done_.notify_one();
   }
   rd_kafka_resp_err_t Wait() {
@@ -141,11 +153,23 @@ class Delivery {
     done_.wait(lock, [&] { return error_.has_value(); });
     return *error_;
   }
+  Cursor cursor() const { return cursor_; }  // after Wait
 
  private:
   std::mutex mutex_;
   std::condition_variable done_;
   std::optional<rd_kafka_resp_err_t> error_;
+  Cursor cursor_;
+};
+
+// Of a record of a transaction, which succeeds or fails as a whole.
+class PlacedDelivery : public Delivery {
+ public:
+  void Set(rd_kafka_resp_err_t, Cursor cursor) override { cursor_ = cursor; }
+  Cursor cursor() const { return cursor_; }
+
+ private:
+  Cursor cursor_ = RecentAppends::kUnknown;
 };
 
 Result<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type, const KafkaLogOptions& options,
@@ -179,8 +203,8 @@ void Client::OnError(rd_kafka_t*, int code, const char* reason, void* self) {
 }
 
 void Client::OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
-  if (message->_private != nullptr)
-    return static_cast<Delivery*>(message->_private)->Set(message->err);
+  const Cursor cursor = message->offset < 0 ? RecentAppends::kUnknown : Cursor(static_cast<std::uint64_t>(message->offset));
+  static_cast<Delivery*>(message->_private)->Set(message->err, cursor);
   auto state = static_cast<Client*>(self)->Locked();
   if (message->err && !state->failed_delivery)
     state->failed_delivery = rd_kafka_err2str(message->err);
@@ -295,6 +319,7 @@ class KafkaLog::Core {
   Status CheckTopic(const std::string& topic);
   Status Append(const std::string& topic, const Record& record);
   Result<Bounds> GetBounds(const std::string& topic);
+  RecentAppends& recent() { return recent_; }
 
  private:
   // The shared producer of single appends, with the thread that brings its delivery reports.
@@ -322,6 +347,7 @@ class KafkaLog::Core {
   Result<std::shared_ptr<Producer>> SharedProducer();
 
   const KafkaLogOptions options_;
+  RecentAppends recent_;
   std::shared_ptr<Client> query_;
   std::mutex mutex_;  // guards all below
   std::set<std::string> known_topics_;
@@ -467,22 +493,24 @@ Status KafkaLog::Core::Append(const std::string& topic, const Record& record) {
   RETURN_IF_ERROR(CheckTopic(topic));
   ASSIGN_OR_RETURN(const std::shared_ptr<Producer> producer, SharedProducer());
   const TopicPtr handle(rd_kafka_topic_new(producer->client->get(), topic.c_str(), nullptr));
-  Delivery delivery;
+  AwaitedDelivery delivery;
   Arguments arguments;
   RETURN_IF_ERROR(Produce(*producer->client, handle.get(), record, &delivery, arguments,
                           Deadline(options_.append_timeout)));
   // Comes at the latest when message.timeout.ms has passed.
   if (const auto error = delivery.Wait())
     return producer->client->Error(error, "appending to " + topic);
+  const RecentAppends::Appended appended{topic, record, delivery.cursor()};
+  recent_.Add({&appended, 1}, "");
   return {};
 }
 
 class KafkaLog::Writer : public LogWriter {
  public:
-  explicit Writer(Core& core) : core_(core) {}
+  Writer(Core& core, std::string name) : core_(core), name_(std::move(name)) {}
 
-  Status Open(const std::string& name) {
-    const Settings fixed = {{"transactional.id", name}, {"transaction.timeout.ms", "60000"}};
+  Status Open() {
+    const Settings fixed = {{"transactional.id", name_}, {"transaction.timeout.ms", "60000"}};
     // Batches fill up; the commit sends what is left without lingering.
     ASSIGN_OR_RETURN(client_,
                      Client::Open(RD_KAFKA_PRODUCER, core_.options(),
@@ -493,7 +521,7 @@ class KafkaLog::Writer : public LogWriter {
           rd_kafka_init_transactions(client_->get(), std::max(1, deadline.left_ms())));
       if (!error) return {};
       if (!rd_kafka_error_is_retriable(error.get()) || deadline.passed())
-        return client_->Error(rd_kafka_error_code(error.get()), "opening the writer " + name,
+        return client_->Error(rd_kafka_error_code(error.get()), "opening the writer " + name_,
                               rd_kafka_error_string(error.get()));
       std::this_thread::sleep_for(kRetryPause);
     }
@@ -509,14 +537,22 @@ class KafkaLog::Writer : public LogWriter {
     if (const ErrorPtr error(rd_kafka_begin_transaction(client_->get())); error)
       return Fail(error.get(), "beginning a transaction");
     Arguments arguments;
+    deliveries_.assign(records.size(), {});
+    auto delivery = deliveries_.begin();
     for (const auto& [topic, record] : records) {
-      Status queued = Produce(*client_, topics_[topic].get(), record, nullptr, arguments, deadline);
+      Status queued = Produce(*client_, topics_[topic].get(), record, &*delivery++, arguments, deadline);
       if (!queued.ok()) return Abort(std::move(queued));
     }
     const ErrorPtr error(
         rd_kafka_commit_transaction(client_->get(), std::max(1, deadline.left_ms())));
     if (error) return Fail(error.get(), "committing");
     committed_at_ = Clock::now();
+    std::vector<RecentAppends::Appended> appended;
+    appended.reserve(records.size());
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      appended.push_back({records[i].topic, records[i].record, deliveries_[i].cursor()});
+    }
+    core_.recent().Add(appended, name_);
     return {};
   }
 
@@ -556,6 +592,8 @@ class KafkaLog::Writer : public LogWriter {
   static constexpr std::string_view kOutcomeUnknown = "outcome unknown: ";
 
   Core& core_;
+  const std::string name_;
+  std::vector<PlacedDelivery> deliveries_;  // of the records of an append; before client_, which holds their addresses
   std::unique_ptr<Client> client_;
   std::map<std::string, TopicPtr, std::less<>> topics_;  // after client_: destroyed before it
   Clock::time_point committed_at_{};
@@ -607,7 +645,8 @@ class KafkaLog::Reader : public LogReader {
  public:
   explicit Reader(Core& core) : core_(core) {}
   ~Reader() override {
-    for (const auto& source : sources_) rd_kafka_consume_stop(source.topic.get(), kPartition);
+    for (const auto& source : sources_)
+      if (source.fetching) rd_kafka_consume_stop(source.topic.get(), kPartition);
   }
 
   Status Open(milliseconds end_wait) {
@@ -625,10 +664,11 @@ class KafkaLog::Reader : public LogReader {
       if (source.name == topic) return Invalid("'" + topic + "' is being read already");
     const Cursor start = std::max(from, bounds.first);
     TopicPtr handle(rd_kafka_topic_new(client_->get(), topic.c_str(), nullptr));
-    if (rd_kafka_consume_start_queue(handle.get(), kPartition,
-                                     static_cast<std::int64_t>(start.value()), queue_.get()) != 0)
-      return client_->Error(rd_kafka_last_error(), "reading " + topic);
-    sources_.push_back({topic, std::move(handle), start});
+    auto wake = [queue = queue_.get()] { rd_kafka_queue_yield(queue); };
+    auto recent = std::make_unique<RecentAppends::Follower>(core_.recent(), topic, std::move(wake));
+    Source source{topic, std::move(handle), start, std::move(recent)};
+    RETURN_IF_ERROR(Fetch(source));
+    sources_.push_back(std::move(source));
     return static_cast<std::uint32_t>(sources_.size() - 1);
   }
 
@@ -648,7 +688,9 @@ class KafkaLog::Reader : public LogReader {
     bool moved = false;  // a source went past a marker
     while (failed_.ok() && out.records.empty() && !moved) {
       RETURN_IF_ERROR(CheckBrokers());
-      moved = Drain(std::min(records_max, kPollRecordsMax), deadline.left_ms(), &out);
+      if (TakeRecent(std::min(records_max, kPollRecordsMax), &out)) break;
+      RETURN_IF_ERROR(FetchAgain());
+      moved = Drain(std::min(records_max, kPollRecordsMax), std::min(deadline.left_ms(), Millis(kFetchAgain)), &out);
       KeepFetching();
       if (deadline.passed()) break;
     }
@@ -667,6 +709,10 @@ class KafkaLog::Reader : public LogReader {
     std::string name;
     TopicPtr topic;
     Cursor next;
+    std::unique_ptr<RecentAppends::Follower> recent;
+    bool fetching = false;
+    int recent_in_row = 0;  // times that it was read from there
+    Clock::time_point recent_at{};
     std::optional<std::int32_t> broker = {};  // that records were taken from since the last wake
   };
 
@@ -722,6 +768,48 @@ class KafkaLog::Reader : public LogReader {
     queued_most_ = queued;
   }
 
+  Status Fetch(Source& source) {
+    const auto start = static_cast<std::int64_t>(source.next.value());
+    if (rd_kafka_consume_start_queue(source.topic.get(), kPartition, start, queue_.get()) != 0)
+      return client_->Error(rd_kafka_last_error(), "reading " + source.name);
+    source.fetching = true;
+    source.recent_in_row = 0;
+    return {};
+  }
+
+  // A topic that this process alone appends to, all the time, is not fetched meanwhile.
+  Status FetchAgain() {
+    const auto now = Clock::now();
+    for (Source& source : sources_) {
+      if (source.fetching || (now - source.recent_at < kFetchAgain && !source.recent->Lacks(source.next))) continue;
+      RETURN_IF_ERROR(Fetch(source));
+    }
+    return {};
+  }
+
+  // Takes what this process appended itself. Records that librdkafka brings of it later are passed over.
+  bool TakeRecent(std::size_t records_max, ReceivedInPlace* out) {
+    const auto storage = std::make_shared<std::vector<std::shared_ptr<const RecentAppends::Kept>>>();
+    for (std::size_t i = 0; i < sources_.size() && out->records.size() < records_max; ++i) {
+      Source& source = sources_[i];
+      auto taken = source.recent->From(source.next, records_max - out->records.size());
+      if (taken.empty()) continue;
+      for (auto& kept : taken) {
+        source.next = kept->cursor.Next();
+        out->records.push_back({static_cast<std::uint32_t>(i), kept->cursor, source.next, kept->key, kept->value});
+        storage->push_back(std::move(kept));
+      }
+      const auto before = std::exchange(source.recent_at, Clock::now());
+      source.recent_in_row = source.recent_at - before < kFetchAgain ? source.recent_in_row + 1 : 0;
+      if (source.fetching && source.recent_in_row >= kRecentInRow) {
+        rd_kafka_consume_stop(source.topic.get(), kPartition);
+        source.fetching = false;
+      }
+    }
+    out->storage = storage;
+    return !out->records.empty();
+  }
+
   // Takes what is queued; waits for the first message only, as librdkafka would wait for all it may
   // return. True if a source moved without a record.
   bool Drain(std::size_t records_max, int wait_ms, ReceivedInPlace* out) {
@@ -753,6 +841,7 @@ class KafkaLog::Reader : public LogReader {
     if (offset < it->next)
       return false;  // librdkafka 2.0.2 may repeat records after a retried fetch
     it->next = offset.Next();
+    it->recent_in_row = 0;
     if (!it->broker) it->broker = rd_kafka_message_broker_id(&message);
     taken_bytes_ += message.len + message.key_len;
     out->push_back({static_cast<std::uint32_t>(it - sources_.begin()), offset, it->next,
@@ -797,8 +886,8 @@ Status KafkaLog::Append(const std::string& topic, const Record& record) {
 
 Result<std::unique_ptr<LogWriter>> KafkaLog::OpenWriter(const std::string& name) {
   RETURN_IF_ERROR(CheckLogName(name));
-  auto writer = std::make_unique<Writer>(*core_);
-  RETURN_IF_ERROR(writer->Open(name));
+  auto writer = std::make_unique<Writer>(*core_, name);
+  RETURN_IF_ERROR(writer->Open());
   return std::unique_ptr<LogWriter>(std::move(writer));
 }
 

@@ -3,6 +3,7 @@
 // tests and runs may share a broker.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -318,6 +319,53 @@ TEST_P(LogConformance, NamesAreChecked) {
        {std::string(), std::string("UPPER"), std::string("a/b"), std::string(201, 'a')}) {
     EXPECT_EQ(log_->CreateTopic(name).code(), Code::kInvalid) << name;
     EXPECT_EQ(log_->OpenWriter(name).status().code(), Code::kInvalid) << name;
+  }
+}
+
+// A log may give its own readers what it appended itself before the cluster does; what another process wrote in between
+// must not be passed over for that.
+TEST_P(LogConformance, AFollowerSeesItsOwnAndOthersAppendsInOrder) {
+  LogPtr opened;
+  if (GetParam().name == "Kafka") opened = GetParam().open(dir_).value();  // LocalLog belongs to one process
+  Log& other = opened != nullptr ? *opened : *log_;
+  auto writer = Sequencer();
+  auto reader = Reader({ledger_});
+  std::vector<Received> followed;
+  std::mt19937 random(20);
+  const auto poll = [&] {
+    auto records = reader->Poll(1 + random() % 5, milliseconds(random() % 3));
+    ASSERT_TRUE(records.ok()) << records.status().ToString();
+    std::ranges::move(*records, std::back_inserter(followed));
+  };
+  std::size_t appended = 0;
+  for (int step = 0; step < 150; ++step) {
+    const std::string name = std::to_string(step);
+    const auto kind = random() % 8;
+    const std::size_t before = appended;
+    if (kind < 4) {
+      ASSERT_TRUE(writer->Append(Submission({name + "a", name + "b"})).ok());
+      appended += 2;
+    } else if (kind == 4) {
+      ASSERT_TRUE(writer->Append(Submission({name + Noise(2u << 20)})).ok());
+    } else {
+      ASSERT_TRUE((kind == 5 ? other : *log_).Append(ledger_, Entry(name)).ok());
+    }
+    if (appended == before) ++appended;
+    poll();
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  while (followed.size() < appended && std::chrono::steady_clock::now() - begin < std::chrono::seconds(30)) {
+    ASSERT_NO_FATAL_FAILURE(poll());
+  }
+  auto fresh = other.OpenReader().value();
+  ASSERT_TRUE(fresh->Assign(ledger_, Cursor(0)).ok());
+  const auto all = ReadToEnd(*fresh, {ledger_});
+  ASSERT_EQ(all.size(), appended);
+  ASSERT_EQ(followed.size(), appended) << reader->Next(0).value() << " of " << all.back().cursor.value();
+  for (std::size_t i = 0; i < appended; ++i) {
+    ASSERT_EQ(followed[i].cursor, all[i].cursor);
+    ASSERT_EQ(followed[i].key, all[i].key);
+    ASSERT_TRUE(followed[i].value == all[i].value) << i;
   }
 }
 
