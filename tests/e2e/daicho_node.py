@@ -97,8 +97,16 @@ class Broker:
         return self
 
     def reset(self):
-        """Starts over without any topic."""
-        self.log = "kafka://" + self._run("reset", "--port", "any")
+        """Without any topic again."""
+        from confluent_kafka.admin import AdminClient  # which who only runs a node need not have
+        admin = AdminClient({"bootstrap.servers": self.log.removeprefix("kafka://")})
+
+        def topics():
+            return [name for name in admin.list_topics(timeout=READY_SECONDS_MAX).topics if not name.startswith("__")]
+        if known := topics():
+            for deleted in admin.delete_topics(known, operation_timeout=READY_SECONDS_MAX).values():
+                deleted.result()
+        wait_until("the topics are deleted", lambda: not topics())
 
     def stop(self):
         self._run("stop")
@@ -111,10 +119,16 @@ class Broker:
 
 
 class OnKafka:
-    """Before a test case that asks itself for its `log`: the same on the real broker, in the case's `directory`."""
+    """Before a test case that asks itself for its `log`: the same on a real broker, one for the whole class."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker = cls.enterClassContext(Broker(cls.enterClassContext(temporary_directory()) / "kafka"))
 
     def log(self):
-        return self.enterContext(Broker(self.directory / "kafka")).log
+        self.broker.reset()
+        return self.broker.log
 
 
 class Notices:

@@ -3,14 +3,13 @@ a copy made before holds anything of what has gone; whoever is left is served as
 meanwhile. The notices are of today; the node that erases lives far ahead of it (ahead.c)."""
 
 import concurrent.futures
-import contextlib
 import datetime
 import json
 import shutil
 import sys
 import unittest
 
-from daicho_node import (Broker, Node, Notices, daicho, individual_number, notice, notice_file, resident_code,
+from daicho_node import (Node, Notices, OnKafka, daicho, individual_number, notice, notice_file, resident_code,
                          temporary_directory)
 
 MAEBASHI, TAKASAKI, KIRYU = "102016", "102024", "102032"
@@ -51,8 +50,9 @@ def erase(node):
                              "--operator", "op2").out)
 
 
-class Erasure:
-    """What holds on either log."""
+class Erasure(unittest.TestCase):
+    def log(self):
+        return None
 
     @classmethod
     def setUpClass(cls):
@@ -71,7 +71,7 @@ class Erasure:
 
     def test_from_the_order_to_files_that_hold_nothing(self):
         issuers = sorted({*self.notices.issuers, MAEBASHI})
-        with self.log_of("told") as log, Node.found(self.directory / "told", log, issuers) as node:
+        with Node.found(self.directory / "told", self.log(), issuers) as node:
             node.stop()
             node.start(ROLES)
             node.send_all(self.notices)
@@ -154,7 +154,7 @@ class Erasure:
 
         contents = []
         for name in ("quiet", "busy"):
-            with self.log_of(name) as log, Node.found(self.directory / name, log, issuers) as node:
+            with Node.found(self.directory / name, self.log(), issuers) as node:
                 for issuer in issuers:
                     send(node, issuer, range(1, 4))
                 node.stop()
@@ -175,17 +175,8 @@ class Erasure:
         self.assertEqual((contents[0]["residents"], contents[0]["versions"]), (60, 60 * 11))
 
 
-class OnTheLocalLog(Erasure, unittest.TestCase):
-    @staticmethod
-    def log_of(_name):
-        return contextlib.nullcontext(None)
-
-
-class OnKafka(Erasure, unittest.TestCase):
-    @contextlib.contextmanager
-    def log_of(self, name):
-        with Broker(self.directory / f"kafka-{name}") as broker:
-            yield broker.log
+class ErasureOnKafka(OnKafka, Erasure):
+    pass
 
 
 if __name__ == "__main__":

@@ -32,17 +32,12 @@ def rotate_ledger(node, use):
 
 
 class Keys(unittest.TestCase):
-    broker = None
-
     @classmethod
     def setUpClass(cls):
         cls.directory = cls.enterClassContext(temporary_directory())
 
     def log(self):
-        if self.broker is None:
-            return None
-        self.broker.reset()
-        return self.broker.log
+        return None
 
     def found(self, name, issuers):
         return self.enterContext(Node.found(self.directory / (type(self).__name__ + name), self.log(), issuers))

@@ -3,14 +3,11 @@
 import unittest
 
 import test_keys
-from daicho_node import Broker
+from daicho_node import OnKafka
 
 
-class KeysOnKafka(test_keys.Keys):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.broker = cls.enterClassContext(Broker(cls.directory / "kafka"))
+class KeysOnKafka(OnKafka, test_keys.Keys):
+    pass
 
 
 if __name__ == "__main__":
