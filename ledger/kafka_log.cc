@@ -684,13 +684,18 @@ class KafkaLog::Reader : public LogReader {
 
   Result<ReceivedInPlace> PollInPlace(std::size_t records_max, milliseconds wait) override {
     ReceivedInPlace out;
+    const auto storage = std::make_shared<Storage>();
+    out.storage = storage;
+    const std::size_t most = std::clamp<std::size_t>(records_max, 1, kPollRecordsMax);
     const Deadline deadline(wait);
     bool moved = false;  // a source went past a marker
     while (failed_.ok() && out.records.empty() && !moved) {
       RETURN_IF_ERROR(CheckBrokers());
-      if (TakeRecent(std::min(records_max, kPollRecordsMax), &out)) break;
+      // Half, so that a busy topic of this process does not keep the others waiting.
+      TakeRecent((most + 1) / 2, &out.records, storage->recent);
       RETURN_IF_ERROR(FetchAgain());
-      moved = Drain(std::min(records_max, kPollRecordsMax), std::min(deadline.left_ms(), Millis(kFetchAgain)), &out);
+      const int wait_ms = out.records.empty() ? std::min(deadline.left_ms(), Millis(kFetchAgain)) : 0;
+      if (out.records.size() < most) moved = Drain(most - out.records.size(), wait_ms, &out.records, storage->messages);
       KeepFetching();
       if (deadline.passed()) break;
     }
@@ -716,30 +721,39 @@ class KafkaLog::Reader : public LogReader {
     std::optional<std::int32_t> broker = {};  // that records were taken from since the last wake
   };
 
-  // What was taken from a queue at once; librdkafka keeps its bytes until this is gone.
+  // What was taken from a queue; librdkafka keeps its bytes until this is gone.
   class Messages {
    public:
-    explicit Messages(std::size_t most) : list_(most) {}
+    Messages() = default;
     ~Messages() {
       for (rd_kafka_message_t* message : list_) rd_kafka_message_destroy(message);
     }
     Messages(const Messages&) = delete;
-    std::span<rd_kafka_message_t* const> get() const { return list_; }
-    // Once.
-    void Take(rd_kafka_queue_t* queue, int wait_ms) {
-      std::size_t count = 0;
-      if ((list_[0] = rd_kafka_consume_queue(queue, wait_ms)) != nullptr) {
-        count = 1;
-        if (list_.size() > 1) {
-          const auto more = rd_kafka_consume_batch_queue(queue, 0, list_.data() + 1, list_.size() - 1);
-          count += static_cast<std::size_t>(std::max<ssize_t>(more, 0));
-        }
+    // Waits for the first only, as librdkafka would wait for all it may return. What is there until the next call.
+    std::span<rd_kafka_message_t* const> Take(rd_kafka_queue_t* queue, std::size_t most, int wait_ms) {
+      const std::size_t before = list_.size();
+      rd_kafka_message_t* const first = rd_kafka_consume_queue(queue, wait_ms);
+      if (first == nullptr) return {};
+      list_.resize(before + most);
+      list_[before] = first;
+      std::size_t count = 1;
+      if (most > 1) {
+        const auto more = rd_kafka_consume_batch_queue(queue, 0, list_.data() + before + 1, most - 1);
+        count += static_cast<std::size_t>(std::max<ssize_t>(more, 0));
       }
-      list_.resize(count);
+      list_.resize(before + count);
+      return std::span(list_).subspan(before);
     }
 
    private:
     std::vector<rd_kafka_message_t*> list_;
+  };
+
+  using Recent = std::vector<std::shared_ptr<const RecentAppends::Kept>>;
+  // Of what a poll returns.
+  struct Storage {
+    Recent recent;
+    Messages messages;
   };
 
   // After a lost connection: is it back? If not, say so; a later Poll finds out again.
@@ -788,16 +802,15 @@ class KafkaLog::Reader : public LogReader {
   }
 
   // Takes what this process appended itself. Records that librdkafka brings of it later are passed over.
-  bool TakeRecent(std::size_t records_max, ReceivedInPlace* out) {
-    const auto storage = std::make_shared<std::vector<std::shared_ptr<const RecentAppends::Kept>>>();
-    for (std::size_t i = 0; i < sources_.size() && out->records.size() < records_max; ++i) {
+  void TakeRecent(std::size_t most, std::vector<ReceivedInPlace::One>* out, Recent& storage) {
+    for (std::size_t i = 0; i < sources_.size() && out->size() < most; ++i) {
       Source& source = sources_[i];
-      auto taken = source.recent->From(source.next, records_max - out->records.size());
+      Recent taken = source.recent->From(source.next, most - out->size());
       if (taken.empty()) continue;
       for (auto& kept : taken) {
         source.next = kept->cursor.Next();
-        out->records.push_back({static_cast<std::uint32_t>(i), kept->cursor, source.next, kept->key, kept->value});
-        storage->push_back(std::move(kept));
+        out->push_back({static_cast<std::uint32_t>(i), kept->cursor, source.next, kept->key, kept->value});
+        storage.push_back(std::move(kept));
       }
       const auto before = std::exchange(source.recent_at, Clock::now());
       source.recent_in_row = source.recent_at - before < kFetchAgain ? source.recent_in_row + 1 : 0;
@@ -806,21 +819,16 @@ class KafkaLog::Reader : public LogReader {
         source.fetching = false;
       }
     }
-    out->storage = storage;
-    return !out->records.empty();
   }
 
-  // Takes what is queued; waits for the first message only, as librdkafka would wait for all it may
-  // return. True if a source moved without a record.
-  bool Drain(std::size_t records_max, int wait_ms, ReceivedInPlace* out) {
-    const auto messages = std::make_shared<Messages>(std::max<std::size_t>(records_max, 1));
-    messages->Take(queue_.get(), wait_ms);
-    out->records.reserve(messages->get().size());
+  // Takes what is queued. True if a source moved without a record.
+  bool Drain(std::size_t most, int wait_ms, std::vector<ReceivedInPlace::One>* out, Messages& messages) {
     bool moved = false;
-    for (const rd_kafka_message_t* message : messages->get()) {
-      if (failed_.ok()) moved |= Take(*message, &out->records);
+    const auto taken = messages.Take(queue_.get(), most, wait_ms);
+    out->reserve(out->size() + taken.size());
+    for (const rd_kafka_message_t* message : taken) {
+      if (failed_.ok()) moved |= Take(*message, out);
     }
-    out->storage = messages;
     return moved;
   }
 
