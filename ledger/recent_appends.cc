@@ -5,7 +5,8 @@
 
 namespace daicho {
 
-RecentAppends::Follower::Follower(RecentAppends& recent, std::string topic, std::function<void()> wake)
+RecentAppends::Follower::Follower(RecentAppends& recent, std::string topic,
+                                  std::function<void()> wake)
     : recent_(recent), topic_(std::move(topic)), wake_(std::move(wake)) {
   const std::lock_guard lock(recent_.mutex_);
   recent_.topics_[topic_].followers.push_back(this);
@@ -18,14 +19,16 @@ RecentAppends::Follower::~Follower() {
   if (topic->second.followers.empty()) recent_.topics_.erase(topic);
 }
 
-std::vector<std::shared_ptr<const RecentAppends::Kept>> RecentAppends::Follower::From(Cursor next,
-                                                                                      std::size_t most) const {
+std::vector<std::shared_ptr<const RecentAppends::Kept>> RecentAppends::Follower::From(
+    Cursor next, std::size_t most) const {
   const std::lock_guard lock(recent_.mutex_);
   const auto& kept = recent_.topics_.find(topic_)->second.kept;
-  const auto first = std::lower_bound(kept.begin(), kept.end(), next,
-                                      [](const auto& one, Cursor cursor) { return one->cursor < cursor; });
+  const auto first =
+      std::lower_bound(kept.begin(), kept.end(), next,
+                       [](const auto& one, Cursor cursor) { return one->cursor < cursor; });
   if (first == kept.end()) return {};
-  const bool directly = (*first)->cursor == next || ((*first)->behind_marker && (*first)->cursor == next.Next());
+  const bool directly =
+      (*first)->cursor == next || ((*first)->behind_marker && (*first)->cursor == next.Next());
   if (!directly) return {};
   const auto count = std::min<std::size_t>(most, static_cast<std::size_t>(kept.end() - first));
   return {first, first + static_cast<std::ptrdiff_t>(count)};
@@ -49,7 +52,8 @@ void RecentAppends::Topic::Keep(const Record& record, Cursor cursor, std::string
     if (!directly || (behind_marker && writer != marker_of)) Clear();
   }
   if (cursor == kUnknown) return Clear();
-  kept.push_back(std::make_shared<const Kept>(Kept{cursor, record.key, record.value, behind_marker && !kept.empty()}));
+  kept.push_back(std::make_shared<const Kept>(
+      Kept{cursor, record.key, record.value, behind_marker && !kept.empty()}));
   marker_of.clear();
   bytes += record.key.size() + record.value.size();
   while (bytes > kBytesMax) {

@@ -8,7 +8,8 @@ namespace {
 
 class RecentAppendsTest : public ::testing::Test {
  protected:
-  void Add(const std::vector<std::uint64_t>& cursors, const std::string& writer, std::size_t bytes = 1) {
+  void Add(const std::vector<std::uint64_t>& cursors, const std::string& writer,
+           std::size_t bytes = 1) {
     const Record record{"key", std::string(bytes, 'v'), {}};
     std::vector<RecentAppends::Appended> appended;
     for (const std::uint64_t cursor : cursors) appended.push_back({topic_, record, Cursor(cursor)});
@@ -16,7 +17,8 @@ class RecentAppendsTest : public ::testing::Test {
   }
   std::vector<std::uint64_t> From(std::uint64_t next, std::size_t most = 100) const {
     std::vector<std::uint64_t> cursors;
-    for (const auto& kept : follower_.From(Cursor(next), most)) cursors.push_back(kept->cursor.value());
+    for (const auto& kept : follower_.From(Cursor(next), most))
+      cursors.push_back(kept->cursor.value());
     return cursors;
   }
 
@@ -57,8 +59,8 @@ TEST_F(RecentAppendsTest, TakesNoRecordOfOthersForAMarker) {
   EXPECT_EQ(From(7), Cursors{7});
 }
 
-// Until the writer's next transaction its marker may be yet to come: with 3 committed, 4 may be somebody else's and the
-// marker be written behind 5.
+// Until the writer's next transaction its marker may be yet to come: with 3 committed, 4 may be
+// somebody else's and the marker be written behind 5.
 TEST_F(RecentAppendsTest, InfersAMarkerFromTheSameWriterOnly) {
   for (const char* other : {"", "another"}) {
     Add({3}, "sequencer");
