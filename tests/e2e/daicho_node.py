@@ -23,6 +23,21 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DAICHO = os.environ.get("DAICHO_BIN") or str(ROOT / "build/release/consumers/daicho")
+DEBIAN_PYTHON = "/usr/bin/python3"  # which has confluent_kafka and the like; another may come first in PATH
+DELETE_TOPICS = """
+import sys, time
+from confluent_kafka.admin import AdminClient
+admin = AdminClient({"bootstrap.servers": sys.argv[1]})
+def topics():
+    return [name for name in admin.list_topics(timeout=60).topics if not name.startswith("__")]
+if known := topics():
+    for deleted in admin.delete_topics(known, operation_timeout=60).values():
+        deleted.result()
+deadline = time.monotonic() + 60
+while topics():
+    assert time.monotonic() < deadline, topics()
+    time.sleep(0.02)
+"""
 EVERY_ROLE = "sequencer,projector,records,provider,disclosure,notary,retention,kikou,reconciler"
 HTTP = ("--listen", "127.0.0.1:0")
 GATEWAYS_AT_ONCE = 4
@@ -98,15 +113,10 @@ class Broker:
 
     def reset(self):
         """Without any topic again."""
-        from confluent_kafka.admin import AdminClient  # which who only runs a node need not have
-        admin = AdminClient({"bootstrap.servers": self.log.removeprefix("kafka://")})
-
-        def topics():
-            return [name for name in admin.list_topics(timeout=READY_SECONDS_MAX).topics if not name.startswith("__")]
-        if known := topics():
-            for deleted in admin.delete_topics(known, operation_timeout=READY_SECONDS_MAX).values():
-                deleted.result()
-        wait_until("the topics are deleted", lambda: not topics())
+        ran = subprocess.run([DEBIAN_PYTHON, "-c", DELETE_TOPICS, self.log.removeprefix("kafka://")],
+                             capture_output=True, text=True)
+        if ran.returncode != 0:
+            raise Failed(f"the topics could not be deleted\n{ran.stderr}")
 
     def stop(self):
         self._run("stop")

@@ -11,13 +11,12 @@ import time
 import unittest
 
 from daicho_agency import Agency, residents_of
-from daicho_node import (DAICHO, ROOT, Broker, Node, Notices, daicho, individual_number, notice, notice_file,
+from daicho_node import (DAICHO, DEBIAN_PYTHON, ROOT, Broker, Node, Notices, daicho, individual_number, notice, notice_file,
                          temporary_directory, wait_until)
 
 MAEBASHI = "102016"
 BOE = ("--basis", "30-15-2/6-3", "--duty", "6-3-1")
 EXAMPLE = ROOT / "consumers/examples/agency.py"
-DEBIAN_PYTHON = "/usr/bin/python3"  # whose libraries the example uses; another may come first in PATH
 
 
 class AgencyTest(unittest.TestCase):
