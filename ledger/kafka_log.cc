@@ -46,7 +46,7 @@ constexpr milliseconds kWakeWait{100};
 // The broker closes a transaction a moment after its commit has returned. Who begins the next one
 // before that is turned away, and librdkafka asks again after 20 ms only.
 constexpr milliseconds kCommitSettles{2};
-// A reader that got so many records in a row from its own process stops to fetch, until there was none for a while.
+// A topic that was so often in a row read from the reader's own process is not fetched, until nothing came for a while.
 constexpr int kRecentInRow = 8;
 constexpr milliseconds kFetchAgain{200};
 constexpr std::int32_t kPartition = 0;
@@ -109,12 +109,10 @@ class Client {
   Status Error(rd_kafka_resp_err_t code, std::string_view doing, const char* detail = nullptr);
   // True once since the last call in which no broker could be reached.
   bool TakeBrokersDown() { return std::exchange(Locked()->brokers_down, false); }
-  std::optional<std::string> FailedDelivery() { return Locked()->failed_delivery; }
 
  private:
   struct State {
     std::string last_error;
-    std::optional<std::string> failed_delivery;
     bool brokers_down = false;
   };
   struct LockedState {
@@ -124,7 +122,7 @@ class Client {
   };
   LockedState Locked() { return {std::unique_lock(mutex_), &state_}; }
   static void OnError(rd_kafka_t*, int code, const char* reason, void* self);
-  static void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* self);
+  static void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void*);
 
   std::string brokers_;
   std::mutex mutex_;
@@ -165,10 +163,15 @@ class AwaitedDelivery : public Delivery {
 // Of a record of a transaction, which succeeds or fails as a whole.
 class PlacedDelivery : public Delivery {
  public:
-  void Set(rd_kafka_resp_err_t, Cursor cursor) override { cursor_ = cursor; }
+  void Set(rd_kafka_resp_err_t error, Cursor cursor) override {
+    error_ = error;
+    cursor_ = cursor;
+  }
+  rd_kafka_resp_err_t error() const { return error_; }
   Cursor cursor() const { return cursor_; }
 
  private:
+  rd_kafka_resp_err_t error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
   Cursor cursor_ = RecentAppends::kUnknown;
 };
 
@@ -202,12 +205,9 @@ void Client::OnError(rd_kafka_t*, int code, const char* reason, void* self) {
     state->last_error = reason;
 }
 
-void Client::OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
+void Client::OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void*) {
   const Cursor cursor = message->offset < 0 ? RecentAppends::kUnknown : Cursor(static_cast<std::uint64_t>(message->offset));
   static_cast<Delivery*>(message->_private)->Set(message->err, cursor);
-  auto state = static_cast<Client*>(self)->Locked();
-  if (message->err && !state->failed_delivery)
-    state->failed_delivery = rd_kafka_err2str(message->err);
 }
 
 Status Client::Error(rd_kafka_resp_err_t code, std::string_view doing, const char* detail) {
@@ -567,7 +567,8 @@ class KafkaLog::Writer : public LogWriter {
 
   Status Fail(const rd_kafka_error_t* error, std::string_view doing) {
     Status why = client_->Error(rd_kafka_error_code(error), doing, rd_kafka_error_string(error));
-    if (const auto delivery = client_->FailedDelivery()) why = why.With(*delivery);
+    const auto failed = std::ranges::find_if(deliveries_, &PlacedDelivery::error);
+    if (failed != deliveries_.end()) why = why.With(rd_kafka_err2str(failed->error()));
     if (rd_kafka_error_txn_requires_abort(error)) return Abort(std::move(why));
     return Discard(std::move(why));
   }

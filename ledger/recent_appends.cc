@@ -5,24 +5,24 @@
 
 namespace daicho {
 
-RecentAppends::Follower::Follower(RecentAppends& recent, std::string topic,
+RecentAppends::Follower::Follower(RecentAppends& recent, const std::string& topic,
                                   std::function<void()> wake)
-    : recent_(recent), topic_(std::move(topic)), wake_(std::move(wake)) {
+    : recent_(recent), wake_(std::move(wake)) {
   const std::lock_guard lock(recent_.mutex_);
-  recent_.topics_[topic_].followers.push_back(this);
+  topic_ = recent_.topics_.try_emplace(topic).first;
+  topic_->second.followers.push_back(this);
 }
 
 RecentAppends::Follower::~Follower() {
   const std::lock_guard lock(recent_.mutex_);
-  const auto topic = recent_.topics_.find(topic_);
-  std::erase(topic->second.followers, this);
-  if (topic->second.followers.empty()) recent_.topics_.erase(topic);
+  std::erase(topic_->second.followers, this);
+  if (topic_->second.followers.empty()) recent_.topics_.erase(topic_);
 }
 
 std::vector<std::shared_ptr<const RecentAppends::Kept>> RecentAppends::Follower::From(
     Cursor next, std::size_t most) const {
   const std::lock_guard lock(recent_.mutex_);
-  const auto& kept = recent_.topics_.find(topic_)->second.kept;
+  const auto& kept = topic_->second.kept;
   const auto first =
       std::lower_bound(kept.begin(), kept.end(), next,
                        [](const auto& one, Cursor cursor) { return one->cursor < cursor; });
@@ -36,7 +36,7 @@ std::vector<std::shared_ptr<const RecentAppends::Kept>> RecentAppends::Follower:
 
 bool RecentAppends::Follower::Lacks(Cursor next) const {
   const std::lock_guard lock(recent_.mutex_);
-  return recent_.topics_.find(topic_)->second.end > next;
+  return topic_->second.end > next;
 }
 
 void RecentAppends::Topic::Clear() {

@@ -29,23 +29,7 @@ class RecentAppends {
   };
   // Reads one topic. `wake` is called, by who appends, when there is more; it must not call back.
   // Goes before its RecentAppends.
-  class Follower {
-   public:
-    Follower(RecentAppends& recent, std::string topic, std::function<void()> wake);
-    ~Follower();
-    Follower(const Follower&) = delete;
-    // At most `most` records of which the first stands at `next`. None where what stands there is
-    // not kept.
-    std::vector<std::shared_ptr<const Kept>> From(Cursor next, std::size_t most) const;
-    // Whether this process has appended something at or behind `next` that From may not give.
-    bool Lacks(Cursor next) const;
-
-   private:
-    friend class RecentAppends;
-    RecentAppends& recent_;
-    const std::string topic_;
-    const std::function<void()> wake_;
-  };
+  class Follower;
 
   struct Appended {
     const std::string& topic;
@@ -57,7 +41,8 @@ class RecentAppends {
   void Add(std::span<const Appended> records, std::string_view writer);
 
   static constexpr Cursor kUnknown{~std::uint64_t{0}};
-  // Of a topic. An append above it is not kept at all: a bulk load is read from the broker, in bulk.
+  // Of a topic. An append above it is not kept at all: a bulk load is read from the broker, in
+  // bulk.
   static constexpr std::size_t kBytesMax = 1u << 20;
 
  private:
@@ -66,17 +51,36 @@ class RecentAppends {
     std::deque<std::shared_ptr<const Kept>> kept;  // without gaps but markers
     std::size_t bytes = 0;
     Cursor end;  // behind what was appended last
-    // Whose transaction ends with the last of them: its marker is there once the same writer has
-    // appended again, and behind it until then whatever others append.
+    // Whose transaction ends with the last of them, whose marker is still to come: others may
+    // append before it, the same writer cannot.
     std::string marker_of;
 
     void Keep(const Record& record, Cursor cursor, std::string_view writer);
     void Clear();
   };
 
-  mutable std::mutex mutex_;
-  std::map<std::string, Topic, std::less<>>
-      topics_;  // those that have followers; guarded by mutex_
+  using Topics = std::map<std::string, Topic, std::less<>>;
+
+  std::mutex mutex_;
+  Topics topics_;  // those that have followers; guarded by mutex_
+};
+
+class RecentAppends::Follower {
+ public:
+  Follower(RecentAppends& recent, const std::string& topic, std::function<void()> wake);
+  ~Follower();
+  Follower(const Follower&) = delete;
+  // At most `most` records of which the first stands at `next`. None where what stands there is not
+  // kept.
+  std::vector<std::shared_ptr<const Kept>> From(Cursor next, std::size_t most) const;
+  // Whether this process has appended something at or behind `next` that From may not give.
+  bool Lacks(Cursor next) const;
+
+ private:
+  friend class RecentAppends;
+  RecentAppends& recent_;
+  Topics::iterator topic_;
+  const std::function<void()> wake_;
 };
 
 }  // namespace daicho

@@ -11,7 +11,7 @@ import time
 import unittest
 
 from daicho_agency import Agency, residents_of
-from daicho_node import (DAICHO, DEBIAN_PYTHON, ROOT, Broker, Node, Notices, daicho, individual_number, notice, notice_file,
+from daicho_node import (DAICHO, DEBIAN_PYTHON, ROOT, Node, Notices, OnKafka, daicho, individual_number, notice, notice_file,
                          temporary_directory, wait_until)
 
 MAEBASHI = "102016"
@@ -34,11 +34,11 @@ class AgencyTest(unittest.TestCase):
                       self.node.home / "ledger.pub.json", *arguments, status=status)
 
 
-class OnTheBroker(AgencyTest):
+class OnTheBroker(OnKafka, AgencyTest):
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         cls.directory = cls.enterClassContext(temporary_directory())
-        cls.broker = cls.enterClassContext(Broker(cls.directory / "kafka"))
         notices = Notices(cls.directory / "notices", residents=300, years=1)
         cls.node = cls.enterClassContext(Node.found(cls.directory, log=cls.broker.log, issuers=notices.issuers))
         cls.node.send_all(notices)
