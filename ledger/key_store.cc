@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -323,6 +324,48 @@ Result<Descriptor> LockForWriting(const std::string& dir) {
   return lock;
 }
 
+// Keys reached lately, each by its row as it stood: from one the ratchet goes on, where a subject of many
+// events would have it start at the row's step every time. A row that was erased, moved or wrapped anew is other
+// bytes, so nothing here outlives its row's reading. Thread-safe.
+class ReachedKeys {
+ public:
+  struct Reached {
+    std::uint32_t step = 0;
+    Key256 key{};
+  };
+  ~ReachedKeys() { Forget(); }
+
+  // The furthest one known of that row that is not beyond `wanted`.
+  std::optional<Reached> Find(KeySlot slot, std::string_view row, std::uint32_t wanted) const {
+    const std::lock_guard lock(mutex_);
+    if (places_.empty()) return std::nullopt;
+    const Place& place = places_[slot.value() % kPlaces];
+    if (View(place.row) != row || place.reached.step > wanted) return std::nullopt;
+    return place.reached;
+  }
+  void Keep(KeySlot slot, std::string_view row, const Reached& reached) {
+    const std::lock_guard lock(mutex_);
+    if (places_.empty()) places_.resize(kPlaces);
+    Place& place = places_[slot.value() % kPlaces];
+    std::copy(row.begin(), row.end(), place.row.begin());
+    place.reached = reached;
+  }
+  void Forget() {
+    const std::lock_guard lock(mutex_);
+    Wipe(places_.data(), places_.size() * sizeof(Place));
+  }
+
+ private:
+  static constexpr std::size_t kPlaces = std::size_t{1} << 16;
+  struct Place {
+    std::array<std::uint8_t, kRow> row{};  // zeros, as of an erased row: none
+    Reached reached;
+  };
+
+  mutable std::mutex mutex_;
+  std::vector<Place> places_;
+};
+
 // For each slot the furthest step, by slot.
 std::vector<KeyStore::Advance> Plan(std::span<const KeyStore::Advance> advances) {
   std::vector<KeyStore::Advance> out(advances.begin(), advances.end());
@@ -350,6 +393,7 @@ struct KeyStore::Impl {
   std::uint64_t synced = 0;
   std::string pending;  // rows from `synced` on
   Status broken;        // nobody knows which epoch a crash would leave
+  mutable ReachedKeys reached;
 
   std::shared_ptr<const Epoch> Current() const {
     const std::lock_guard guard(mutex);
@@ -396,10 +440,15 @@ struct KeyStore::Impl {
     if (IsErased(row.bytes)) return Erased("the key was destroyed");
     const std::uint32_t base = StepOf(row.bytes);
     if (wanted < base) return Erased("the key of this step was destroyed");
-    ASSIGN_OR_RETURN(Key256 key, OpenRow(*row.epoch, slot, row.bytes));
-    const Key256 out = RatchetKey(key, wanted - base);
-    Wipe(key.data(), key.size());
-    return out;
+    auto from = reached.Find(slot, row.bytes, wanted);
+    if (!from) {
+      ASSIGN_OR_RETURN(const Key256 key, OpenRow(*row.epoch, slot, row.bytes));
+      from = {base, key};
+    }
+    const Key256 key = RatchetKey(from->key, wanted - from->step);
+    reached.Keep(slot, row.bytes, {wanted, key});
+    Wipe(&*from, sizeof(*from));
+    return key;
   }
 
   // True when a newer epoch has come, and was taken up. A replaced file reads as noise, so an answer other
@@ -412,6 +461,7 @@ struct KeyStore::Impl {
     // A writer destroys an epoch before it makes the one after the next.
     if (info.st_nlink > 0 && !FileExists(directory.Rows(known->header.epoch + 1))) return false;
     ASSIGN_OR_RETURN(auto loaded, directory.LoadCurrent(O_RDONLY));
+    reached.Forget();
     const std::lock_guard guard(mutex);
     current = std::move(loaded);
     return true;
@@ -451,6 +501,7 @@ struct KeyStore::Impl {
     broken = directory.Decide(fresh->header.epoch);
     RETURN_IF_ERROR(broken);
     current = fresh;
+    reached.Forget();
     step();
     return {};
   }

@@ -100,8 +100,8 @@ TEST_F(KeyStoreTest, AKeyIsUsableAtOnceAndSyncedKeysSurvive) {
 TEST_F(KeyStoreTest, AnyStepIsReachedFromTheStoredOne) {
   const Key256 key = Filled(1)[0];
   auto store = Open(Mode::kRead).value();
-  EXPECT_EQ(store->KeyAt(KeySlot(0), 0).value(), key);
-  EXPECT_EQ(store->KeyAt(KeySlot(0), 5).value(), RatchetKey(key, 5));
+  for (const std::uint32_t step : {0u, 5u, 5u, 6u, 2u, 40u, 0u})
+    EXPECT_EQ(store->KeyAt(KeySlot(0), step).value(), RatchetKey(key, step)) << step;
 }
 
 TEST_F(KeyStoreTest, AReaderBesideTheWriterSeesWhatIsSynced) {
@@ -303,12 +303,16 @@ class Erasing : public KeyStoreTest {
 
 TEST_F(Erasing, ErasedStepsAreErasedAndLivingOnesUnchanged) {
   auto store = Open(Mode::kWrite).value();
+  const auto reader = Open(Mode::kRead).value();
+  for (const KeyStore* each : {store.get(), reader.get()}) EXPECT_FALSE(ErasedAll(*each));
   EXPECT_EQ(store->erased_through(), Position(0));
   ASSERT_TRUE(store->Erase(advances_, Position(41)).ok());
   EXPECT_EQ(store->epoch(), 2u);
   EXPECT_EQ(store->erased_through(), Position(42));
-  ExpectLiving(*store);
-  EXPECT_TRUE(ErasedAll(*store));
+  for (const KeyStore* each : {store.get(), reader.get()}) {
+    ExpectLiving(*each);
+    EXPECT_TRUE(ErasedAll(*each));
+  }
   EXPECT_TRUE(store->VerifyAll().ok());
   store = nullptr;
   store = Open(Mode::kWrite).value();
