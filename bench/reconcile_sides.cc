@@ -134,15 +134,20 @@ void Compare(const Settings& settings, const std::vector<std::uint64_t>& codes, 
              differing, found.here.size() + found.there.size(), progress.bytes_sent, progress.bytes_received,
              holder.questions(), progress.by_bucket, ms, holder.milliseconds(), build_ms);
 
-  started = Clock::now();
-  const std::string file = WriteSketchFile(there.fingerprint(), kPosition);
-  const double write_ms = Milliseconds(started);
-  started = Clock::now();
-  const SketchComparison compared = CompareSketchFile(here.fingerprint(), kPosition, file).value();
-  CHECK(!compared.complete || compared.difference == planted.difference);
-  fmt::print("RESULT way=file differing={} bytes={} complete={} buckets={} write_ms={:.1f} ms={:.1f}\n", differing,
-             file.size(), compared.complete, compared.buckets.size(), write_ms, Milliseconds(started));
-  std::fflush(stdout);
+  for (const bool lengthened : {false, true}) {
+    started = Clock::now();
+    const CopyFingerprint theirs = lengthened ? there.fingerprint().Lengthened(there.Scan()).value() : there.fingerprint();
+    const std::string file = WriteSketchFile(theirs, kPosition);
+    const double write_ms = Milliseconds(started);
+    started = Clock::now();
+    const CopyFingerprint ours = lengthened ? here.fingerprint().Lengthened(here.Scan()).value() : here.fingerprint();
+    const SketchComparison compared = CompareSketchFile(ours, kPosition, file).value();
+    CHECK(!compared.complete || compared.difference == planted.difference);
+    fmt::print("RESULT way={} differing={} bytes={} complete={} buckets={} write_ms={:.1f} ms={:.1f}\n",
+               lengthened ? "long_file" : "file", differing, file.size(), compared.complete, compared.buckets.size(),
+               write_ms, Milliseconds(started));
+    std::fflush(stdout);
+  }
 }
 
 }  // namespace

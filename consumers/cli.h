@@ -50,7 +50,7 @@ class Cli {
   explicit Cli(CLI::App& app) : app_(app) {}
 
   // Options that many commands share.
-  bool json = false;
+  bool json = false, long_sketch = false;
   std::string home, log, kafka_config;
   int exit = 0;  // of the command that ran
 
@@ -60,6 +60,7 @@ class Cli {
   CLI::App* Command(CLI::App* parent, const char* name, const char* what, std::function<int()> run);
   void TakesHome(CLI::App* command);
   void TakesLog(CLI::App* command);
+  void TakesLongSketch(CLI::App* command);
 
  private:
   CLI::App& app_;

@@ -159,7 +159,8 @@ int GatewayResults(const Arguments& a) {
 }
 
 int GatewaySketch(const Arguments& a) {
-  CopySketchOrder order{.gateway = a.cli.home, .key = a.key, .copy = a.copy, .out = a.out, .position = {}};
+  CopySketchOrder order{.gateway = a.cli.home, .key = a.key, .copy = a.copy, .out = a.out,
+                        .lengthened = a.cli.long_sketch, .position = {}};
   if (a.position) order.position = Position(*a.position);
   const auto sketch = WriteCopySketch(order);
   if (!sketch.ok()) return Fail(sketch.status());
@@ -240,6 +241,7 @@ void AddGatewayCommands(Cli& cli) {
   sketch->add_option("--copy", a->copy, "写しのファイル (daicho-copy/1)")->required();
   sketch->add_option("--out", a->out, "書き先")->required();
   sketch->add_option("--position", a->position, "写しを取った位置。既定は最後に受理された通知の位置");
+  cli.TakesLongSketch(sketch);
   CLI::App* results = cli.Command(gateway, "results", "県の整合性確認の結果を表示", [a] { return GatewayResults(*a); });
   cli.TakesHome(results);
   cli.TakesLog(results);

@@ -248,10 +248,11 @@ int CopyStandIn(const Arguments& a) {
     if (!status.ok()) return Fail(status);
   }
   if (!a.sketch.empty()) {
-    const auto copy = holding.TakeCopy();
+    auto copy = holding.TakeCopy();
     if (!copy.ok()) return Fail(copy.status());
-    const Status status = WriteFileDurably(a.sketch, WriteSketchFile(copy->fingerprint(), copy->position()));
-    if (!status.ok()) return Fail(status);
+    const auto sketch = SketchOf(*copy, a.cli.long_sketch);
+    if (!sketch.ok()) return Fail(sketch.status());
+    if (const Status status = WriteFileDurably(a.sketch, *sketch); !status.ok()) return Fail(status);
   }
   const auto messages = holding.messages();
   if (!messages.ok()) return Fail(messages.status());
@@ -320,6 +321,7 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
   copy->add_option("--dir", a->dir, "模擬の機構のディレクトリ")->required();
   copy->add_option("--out", a->out, "写しのファイル (daicho-copy/1)");
   copy->add_option("--sketch", a->sketch, "写しの要約のファイル（整合性確認の鍵による）");
+  cli.TakesLongSketch(copy);
 
   CLI::App* drift = cli.Command(kikou, "drift", "模擬の機構の記録をずらす。誰がどうずれたかを1行ずつ出す", [a] { return DriftStandIn(*a); });
   drift->add_option("--dir", a->dir, "模擬の機構のディレクトリ")->required();

@@ -217,7 +217,8 @@ int Write(const Arguments& a, const node::Request& request) {
 
 int Sketch(const Arguments& a) {
   node::Request request;
-  request.set_write_sketch(Absolute(a.out));
+  request.mutable_write_sketch()->set_file(Absolute(a.out));
+  request.mutable_write_sketch()->set_lengthened(a.cli.long_sketch);
   return Write(a, request);
 }
 
@@ -274,6 +275,7 @@ void AddReconcileCommands(Cli& cli) {
   CLI::App* sketch = cli.Command(group, "sketch", "県の写しの要約を書く（鍵がなければ何も読み取れない）", [a] { return Sketch(*a); });
   cli.TakesHome(sketch);
   sketch->add_option("--out", a->out, "書き先")->required();
+  cli.TakesLongSketch(sketch);
 
   CLI::App* key = cli.Command(group, "key", "市町村が写しの要約を作る鍵を書く（その市町村だけに渡す）", [a] { return Key(*a); });
   cli.TakesHome(key);

@@ -67,7 +67,7 @@ Result<CopySketch> WriteCopySketch(const CopySketchOrder& order) {
                                            .expected = std::nullopt});
   }
   if (!out.errors.empty()) return out;
-  CopyFingerprint fingerprint(std::make_shared<CopyKeying>(key));
+  CopyFingerprint fingerprint(std::make_shared<CopyKeying>(key), order.lengthened ? kCopyCellsMax : kCopyCells);
   RETURN_IF_ERROR(TakeStanding(file, municipality, fingerprint, out));
   if (out.errors.empty()) RETURN_IF_ERROR(WriteFileDurably(order.out, WriteSketchFile(fingerprint, out.position)));
   return out;

@@ -19,6 +19,7 @@ struct CopySketchOrder {
   std::string gateway;    // its home
   std::string key, copy;  // files: as `consistency key` wrote it; consumers/copy_file.h
   std::string out;
+  bool lengthened = false;  // names some 130,000 records instead of 17,000 (copy_fingerprint.h)
   std::optional<Position> position;  // behind which entry the copy was taken; none: that of the newest notice admitted
 };
 

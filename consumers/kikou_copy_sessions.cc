@@ -50,9 +50,7 @@ Status NoSession() { return NotFound("session: there is no such session; begin a
 struct KikouCopySessions::Session {
   explicit Session(KikouHolding::Copy taken)
       : copy(std::move(taken)),
-        answers(copy.fingerprint(), copy.position(), [this](std::uint64_t first, std::uint64_t last, const auto& take) {
-          return copy.Scan(first, last, take);
-        }) {}
+        answers(copy.fingerprint(), copy.position(), ScanOf(copy)) {}
   Session(const Session&) = delete;
 
   Status Answer(const kikou::CopyQuestion& question, kikou::CopyAnswer& out) {

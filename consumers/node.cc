@@ -755,7 +755,7 @@ node::Response Node::Answer(const node::Request& request) {
       return impl_->Comparisons([&] { return impl_->reconciling->RunsJson(); });
     case node::Request::kWriteSketch:
       return impl_->Comparisons([&]() -> Result<std::string> {
-        RETURN_IF_ERROR(impl_->reconciling->WriteSketch(request.write_sketch()));
+        RETURN_IF_ERROR(impl_->reconciling->WriteSketch(request.write_sketch().file(), request.write_sketch().lengthened()));
         return std::string("{}");
       });
     case node::Request::kWriteCopyKey:

@@ -377,11 +377,8 @@ struct Reconciling::Turn {
     comparison.run.set_holder_as_of(FormatTimestamp(self.options_.clock->Now()));
     RecordCopy& here = *comparison.here;
     CopyProgress progress;
-    const CopyScan scan = [&](std::uint64_t first, std::uint64_t last, const auto& take) {
-      return here.Scan(first, last, take);
-    };
     ASSIGN_OR_RETURN(const CopyDifference difference,
-                     Reconcile(here.fingerprint(), here.position(), scan, line, progress));
+                     Reconcile(here.fingerprint(), here.position(), ScanOf(here), line, progress));
     RETURN_IF_ERROR(AskForRows(difference, &line));
     return line.Close();
   }
@@ -396,7 +393,8 @@ struct Reconciling::Turn {
       if (!IsValidMunicipalityCode(run.holder())) return Invalid("holder: kikou か市町村コードを指定してください");
       run.set_municipality(run.holder());
     }
-    ASSIGN_OR_RETURN(const CopyCut cut, ReadSketchCut(bytes));
+    ASSIGN_OR_RETURN(const SketchHead head, ReadSketchHead(bytes));
+    const CopyCut& cut = head.cut;
     const CopyKeying keying(FingerprintKey(self.options_.copy_key, run));
     RETURN_IF_ERROR(Comparable({keying.epoch(), keying.key_id(), cut.position, {}}, cut).With("file"));
     ASSIGN_OR_RETURN(const std::uint64_t size, self.options_.ledger_size());
@@ -404,16 +402,21 @@ struct Reconciling::Turn {
       return Invalid("file: 位置 " + std::to_string(cut.position.value()) + " は台帳にまだありません");
     }
     RETURN_IF_ERROR(Take(cut));
+    RecordCopy& here = *comparison.here;
+    std::optional<CopyFingerprint> lengthened;
+    if (head.cells > here.fingerprint().cells().size()) {
+      ASSIGN_OR_RETURN(lengthened, here.fingerprint().Lengthened(ScanOf(here)));
+    }
     ASSIGN_OR_RETURN(const SketchComparison found,
-                     CompareSketchFile(comparison.here->fingerprint(), comparison.here->position(), bytes));
+                     CompareSketchFile(lengthened ? *lengthened : here.fingerprint(), here.position(), bytes));
     if (found.complete) {
       RETURN_IF_ERROR(AskForRows(found.difference, nullptr));
       return of_municipality ? NumberRows() : Status();
     }
-    // It names no more than some 17,000 records; who has the copy is asked for the rest.
+    // Who has the copy is asked for what its cells do not name.
     if (comparison.of_kikou() && peer) return OverTheLine(*peer);
-    return Invalid("file: 差異が多すぎて要約だけでは特定できません（" + std::to_string(found.buckets.size()) +
-                   " 区間）。写しのファイルで照合してください");
+    return Invalid("file: 差異が多すぎて要約だけでは特定できません（" + std::to_string(found.buckets.size()) + " 区間）。" +
+                   (lengthened ? "" : "長い要約（--long）か") + "写しのファイルで照合してください");
   }
 
   // By its own rows in their order a municipality knows whom it has alone, and nobody else does. What does not differ
@@ -807,11 +810,12 @@ Result<std::string> Reconciling::CasesJson(const std::string& holder, bool open_
   return out;
 }
 
-Status Reconciling::WriteSketch(const std::string& path) const {
+Status Reconciling::WriteSketch(const std::string& path, bool lengthened) const {
   const auto projector = options_.projector();
   if (projector->position() == Position(0)) return NotFound("the ledger holds nothing yet");
-  ASSIGN_OR_RETURN(const RecordCopy copy, projector->CopyAt(Position(projector->position().value() - 1)));
-  return WriteFileDurably(path, WriteSketchFile(copy.fingerprint(), copy.position()));
+  ASSIGN_OR_RETURN(RecordCopy copy, projector->CopyAt(Position(projector->position().value() - 1)));
+  ASSIGN_OR_RETURN(const std::string sketch, SketchOf(copy, lengthened));
+  return WriteFileDurably(path, sketch);
 }
 
 Status Reconciling::WriteKeyOf(const std::string& municipality, const std::string& path) const {

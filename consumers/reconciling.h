@@ -97,8 +97,9 @@ class Reconciling {
   // Runs, or cases, a line of JSON each, without anything about a person.
   Result<std::string> RunsJson() const;
   Result<std::string> CasesJson(const std::string& holder, bool open_only) const;
-  // A sketch file of our own copy, for a replica or 機構 to compare with theirs; says nothing without the key.
-  Status WriteSketch(const std::string& path) const;
+  // A sketch file of our own copy, for a replica or 機構 to compare with theirs; says nothing without the key. A long one
+  // takes a reading of all items.
+  Status WriteSketch(const std::string& path, bool lengthened) const;
   // The key that a municipality makes its sketch files with, into a new file of its owner's alone (WriteCopyKeyFile).
   // Errors: kInvalid, kNotFound unless it is a registered municipality; kConflict for a file that is there.
   Status WriteKeyOf(const std::string& municipality, const std::string& path) const;

@@ -6,7 +6,8 @@ namespace daicho {
 namespace {
 
 constexpr char kFormat = 1;  // of what is stored
-constexpr std::string_view kFileTag = "daicho-sketch/1\n";
+constexpr std::string_view kFileTag = "daicho-sketch/2\n";
+constexpr std::size_t kFileHeadBytes = kFileTag.size() + CopyCut::kBytes + 8;
 constexpr std::string_view kFileTagAnyVersion = "daicho-sketch/";
 constexpr std::size_t kFileMacBytes = 32;
 // What a prefecture, or the country, never has; sums of so many counts do not overflow.
@@ -141,8 +142,18 @@ Status AccountFor(const CopyDifference& difference, const CopyTotal& here, const
 std::uint32_t BucketOf(std::uint64_t code) { return static_cast<std::uint32_t>(code * kCopyBuckets / kCopyCodeEnd); }
 std::uint64_t BucketStart(std::uint32_t bucket) { return (bucket * kCopyCodeEnd + kCopyBuckets - 1) / kCopyBuckets; }
 
-CopyFingerprint::CopyFingerprint(std::shared_ptr<const CopyKeying> keying)
-    : keying_(std::move(keying)), cells_(kCopyCells), buckets_(kCopyBuckets) {}
+CopyFingerprint::CopyFingerprint(std::shared_ptr<const CopyKeying> keying, std::size_t cells)
+    : keying_(std::move(keying)), cells_(cells), buckets_(kCopyBuckets) {}
+
+Result<CopyFingerprint> CopyFingerprint::Lengthened(const CopyScan& scan) const {
+  CopyFingerprint out(keying_, kCopyCellsMax);
+  RETURN_IF_ERROR(scan(0, kCopyCodeEnd, [&](const CopyItem& item) -> Status {
+    out.Add(item);
+    return {};
+  }));
+  if (out.total_ != total_) return Conflict("the items read are not those of the fingerprint");
+  return out;
+}
 
 void CopyFingerprint::Add(const CopyItem& item) {
   std::uint64_t seed;
@@ -161,6 +172,7 @@ void CopyFingerprint::Remove(const CopyItem& item) {
 }
 
 std::string CopyFingerprint::Encode() const {
+  CHECK(cells_.size() == kCopyCells);
   std::string out(1, kFormat);
   out += Cut(Position()).Encode();
   std::string cells;
@@ -212,6 +224,7 @@ std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position positio
   out += fingerprint.Cut(position).Encode();
   std::string cells;
   AppendCells(fingerprint.total().count, 0, fingerprint.cells(), cells);
+  AppendU32(out, static_cast<std::uint32_t>(fingerprint.cells().size()));
   AppendU32(out, static_cast<std::uint32_t>(cells.size()));
   out += cells;
   out += EncodeBuckets(fingerprint);
@@ -220,33 +233,37 @@ std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position positio
 
 bool IsSketchFile(std::string_view beginning) { return beginning.starts_with(kFileTagAnyVersion); }
 
-Result<CopyCut> ReadSketchCut(std::string_view file) {
+Result<SketchHead> ReadSketchHead(std::string_view file) {
   if (!file.starts_with(kFileTag)) {
     if (IsSketchFile(file)) return Unsupported("a sketch file of another version");
     return Corrupt("not a sketch file");
   }
-  if (file.size() < kFileTag.size() + CopyCut::kBytes + 4 + kFileMacBytes) return Corrupt("a sketch file is cut short");
-  return CopyCut::Decode(file.substr(kFileTag.size(), CopyCut::kBytes));
+  if (file.size() < kFileHeadBytes + kFileMacBytes) return Corrupt("a sketch file is cut short");
+  SketchHead out;
+  ASSIGN_OR_RETURN(out.cut, CopyCut::Decode(file.substr(kFileTag.size(), CopyCut::kBytes)));
+  out.cells = ReadU32(file.substr(kFileTag.size() + CopyCut::kBytes));
+  if (out.cells != kCopyCells && out.cells != kCopyCellsMax) return Corrupt("a sketch file of another length");
+  return out;
 }
 
 Result<SketchComparison> CompareSketchFile(const CopyFingerprint& here, Position position, std::string_view file) {
   SketchComparison out;
-  ASSIGN_OR_RETURN(out.there, ReadSketchCut(file));
+  ASSIGN_OR_RETURN(const SketchHead head, ReadSketchHead(file));
+  out.there = head.cut;
   const std::string_view sealed = file.substr(0, file.size() - kFileMacBytes);
-  std::string_view rest = sealed.substr(kFileTag.size());
   RETURN_IF_ERROR(Comparable(here.Cut(position), out.there));
   if (!ConstantTimeEqual(View(here.keying().Seal(sealed)), file.substr(sealed.size()))) {
     return Tampered("a sketch file was not made with this key, or was changed since");
   }
-  rest.remove_prefix(CopyCut::kBytes);
-  const std::size_t size = ReadU32(rest);
-  rest.remove_prefix(4);
+  const std::size_t size = ReadU32(sealed.substr(kFileHeadBytes - 4));
+  const std::string_view rest = sealed.substr(kFileHeadBytes);
   if (rest.size() < size) return Corrupt("a sketch file is cut short");
   ASSIGN_OR_RETURN(const std::vector<CopyCell> cells,
-                   ReadCells(out.there.total.count, 0, kCopyCells, rest.substr(0, size)));
+                   ReadCells(out.there.total.count, 0, head.cells, rest.substr(0, size)));
   ASSIGN_OR_RETURN(out.buckets, DifferingBuckets(here, out.there.total, rest.substr(size)));
   CopyPeeler peeler(here.keying());
-  RETURN_IF_ERROR(peeler.Take(here.cells(), cells));
+  CHECK(here.cells().size() >= head.cells);
+  RETURN_IF_ERROR(peeler.Take(here.cells().first(head.cells), cells));
   out.complete = peeler.done();
   if (!out.complete) return out;
   ASSIGN_OR_RETURN(out.difference, peeler.Difference());

@@ -3,7 +3,7 @@
 // each of 65,536 ranges of 住民票コード, which tell where more of them are; count and sum of all. Each is a function of the
 // set of items alone, and follows it item by item: a changed row is its old item removed and its new one added.
 //
-// 4 MB. To copy one is to take a snapshot. An object belongs to one thread at a time.
+// 4 MB; 13 of a long one. To copy one is to take a snapshot. An object belongs to one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@
 namespace daicho {
 
 inline constexpr std::size_t kCopyCells = 32'768;
+// Of a long sketch, which names up to some 190,000. Beyond, it is cheaper to send the items.
+inline constexpr std::size_t kCopyCellsMax = 262'144;
 inline constexpr std::uint32_t kCopyBuckets = 65'536;
 
 // Count, and sum modulo 2^256 of macs as little-endian numbers: its first 16 bytes are the sum of the ids in cells.
@@ -54,7 +56,9 @@ std::uint64_t BucketStart(std::uint32_t bucket);
 
 class CopyFingerprint {
  public:
-  explicit CopyFingerprint(std::shared_ptr<const CopyKeying> keying);
+  explicit CopyFingerprint(std::shared_ptr<const CopyKeying> keying, std::size_t cells = kCopyCells);
+  // The same of kCopyCellsMax cells. `scan` gives its items. Errors: kConflict when it gives others; those of the scan.
+  Result<CopyFingerprint> Lengthened(const CopyScan& scan) const;
 
   void Add(const CopyItem& item);
   // Requires: it was added.
@@ -66,7 +70,7 @@ class CopyFingerprint {
   std::span<const CopyCell> cells() const { return cells_; }
   std::span<const CopyTotal> buckets() const { return buckets_; }
 
-  // For the store: 3.4 MB. Errors: kConflict for one of another key; kCorrupt.
+  // For the store: 3.4 MB. Requires: kCopyCells cells. Errors: kConflict for one of another key; kCorrupt.
   std::string Encode() const;
   static Result<CopyFingerprint> Decode(std::shared_ptr<const CopyKeying> keying, std::string_view bytes);
 
@@ -85,14 +89,26 @@ Result<std::vector<std::uint32_t>> DifferingBuckets(const CopyFingerprint& finge
 
 // --- The one-shot file: all that a fingerprint says, for who compares it with its own of the same position.
 
-// 2.1 MB whatever the copies are. Tells who has not the key how many items there are, and nothing of any.
+// 2.1 MB whatever the copies are, 9.5 MB of a long fingerprint. Tells who has not the key how many items there are, and
+// nothing of any.
 std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position position);
+// Of a copy with a fingerprint, a position and a Scan, which is read where its fingerprint is to be lengthened.
+template <typename Copy>
+Result<std::string> SketchOf(Copy& copy, bool lengthened) {
+  if (!lengthened) return WriteSketchFile(copy.fingerprint(), copy.position());
+  ASSIGN_OR_RETURN(const CopyFingerprint fingerprint, copy.fingerprint().Lengthened(ScanOf(copy)));
+  return WriteSketchFile(fingerprint, copy.position());
+}
 
 // Whether a file that begins so is a sketch file, of whatever version.
 bool IsSketchFile(std::string_view beginning);
 inline constexpr std::size_t kSketchFileBeginning = 32;  // bytes that are enough to tell
-// Which copy it is of; not verified yet. Errors: kCorrupt, kUnsupported.
-Result<CopyCut> ReadSketchCut(std::string_view file);
+struct SketchHead {
+  CopyCut cut;            // which copy it is of
+  std::size_t cells = 0;  // kCopyCells or kCopyCellsMax
+};
+// Not verified yet. Errors: kCorrupt, kUnsupported.
+Result<SketchHead> ReadSketchHead(std::string_view file);
 
 struct SketchComparison {
   CopyCut there;
@@ -100,6 +116,7 @@ struct SketchComparison {
   CopyDifference difference;
   std::vector<std::uint32_t> buckets;   // where the differences are
 };
+// Requires: `here` has no fewer cells than the file.
 // Errors: kConflict as Comparable; kCorrupt, kUnsupported; kTampered for bytes not made with the key, and when
 // what the cells name does not account for the totals.
 Result<SketchComparison> CompareSketchFile(const CopyFingerprint& here, Position position, std::string_view file);

@@ -105,5 +105,10 @@ Result<std::uint64_t> CodeNumber(std::string_view text);
 // Gives the items of a copy whose code is in [first, last), by ascending code, until `take` fails.
 using CopyItemSink = std::function<Status(const CopyItem&)>;
 using CopyScan = std::function<Status(std::uint64_t first, std::uint64_t last, const CopyItemSink& take)>;
+// Of a copy that has one as its `Scan`; borrowed.
+template <typename Copy>
+CopyScan ScanOf(Copy& copy) {
+  return [&copy](std::uint64_t first, std::uint64_t last, const CopyItemSink& take) { return copy.Scan(first, last, take); };
+}
 
 }  // namespace daicho

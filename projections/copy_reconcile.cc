@@ -78,33 +78,15 @@ Result<std::vector<CopyName>> ReadItems(std::span<const BucketRun> runs, std::st
   return names;
 }
 
-// The cells from kCopyCells on, of the items that the fingerprint is of.
-Result<std::vector<CopyCell>> FurtherCells(const CopyFingerprint& fingerprint, const CopyScan& scan) {
-  std::vector<CopyCell> cells(kCopyCellsMax - kCopyCells);
-  CopyTotal total;
-  RETURN_IF_ERROR(scan(0, kCopyCodeEnd, [&](const CopyItem& item) -> Status {
-    std::uint64_t seed;
-    const CopySymbol symbol = fingerprint.keying().Symbol(item, seed);
-    PutInCells(symbol, seed, 1, kCopyCells, cells);
-    total.Add(item.mac);
-    return {};
-  }));
-  if (total != fingerprint.total()) return Conflict("the items read are not those of the fingerprint");
-  return cells;
-}
-
-// The cells [from, from + count), of which those beyond the fingerprint's are made when first wanted.
-Result<std::vector<CopyCell>> CellsOf(const CopyFingerprint& fingerprint, const CopyScan& scan, std::uint64_t from,
-                                      std::size_t count, std::vector<CopyCell>& further) {
-  if (from + count > kCopyCells && further.empty()) {
-    ASSIGN_OR_RETURN(further, FurtherCells(fingerprint, scan));
+// The cells [from, from + count), for as long as `fingerprint` and `lengthened` stay as they are. That one is made when
+// cells are first wanted that `fingerprint` does not have.
+Result<std::span<const CopyCell>> CellsOf(const CopyFingerprint& fingerprint, const CopyScan& scan, std::size_t from,
+                                          std::size_t count, std::optional<CopyFingerprint>& lengthened) {
+  if (from + count <= fingerprint.cells().size()) return fingerprint.cells().subspan(from, count);
+  if (!lengthened) {
+    ASSIGN_OR_RETURN(lengthened, fingerprint.Lengthened(scan));
   }
-  std::vector<CopyCell> cells;
-  cells.reserve(count);
-  for (std::uint64_t i = from; i < from + count; ++i) {
-    cells.push_back(i < kCopyCells ? fingerprint.cells()[i] : further[i - kCopyCells]);
-  }
-  return cells;
+  return lengthened->cells().subspan(from, count);
 }
 
 // One run of Reconcile.
@@ -171,7 +153,7 @@ class Comparison {
 
   Status Take(std::uint64_t from, std::size_t count, std::string_view bytes) {
     ASSIGN_OR_RETURN(const std::vector<CopyCell> there, ReadCells(progress_.there.total.count, from, count, bytes));
-    ASSIGN_OR_RETURN(const std::vector<CopyCell> here, CellsOf(here_, scan_, from, count, further_));
+    ASSIGN_OR_RETURN(const std::span<const CopyCell> here, CellsOf(here_, scan_, from, count, long_));
     return peeler_.Take(here, there);
   }
 
@@ -229,7 +211,7 @@ class Comparison {
   CopyHolder& holder_;
   CopyProgress& progress_;
   CopyPeeler peeler_;
-  std::vector<CopyCell> further_;
+  std::optional<CopyFingerprint> long_;
 };
 
 void AppendNames(std::span<const CopyName> names, std::string& out) {
@@ -281,7 +263,7 @@ Result<std::string> CopyAnswers::Cells(std::string_view in) {
   std::uint64_t from, count;
   if (!TakeVarint(in, from) || !TakeVarint(in, count) || !in.empty()) return Invalid("cells cannot be read");
   if (from > kCopyCellsMax || count > kCopyCellsMax - from) return Invalid("no such cells");
-  ASSIGN_OR_RETURN(const std::vector<CopyCell> cells, CellsOf(fingerprint_, scan_, from, count, further_));
+  ASSIGN_OR_RETURN(const std::span<const CopyCell> cells, CellsOf(fingerprint_, scan_, from, count, long_));
   std::string out;
   out.reserve(count * (kCellBytesMin + 1));
   AppendCells(fingerprint_.total().count, from, cells, out);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,8 +21,6 @@
 
 namespace daicho {
 
-// Beyond these it is cheaper to send the items.
-inline constexpr std::size_t kCopyCellsMax = 262'144;
 inline constexpr std::uint32_t kCopyBucketsAsked = 4'096;  // the items of so many at once
 inline constexpr std::size_t kCopyAnswerBytesMax = 64u << 20;  // what carries answers may refuse longer ones
 
@@ -32,8 +31,8 @@ class CopyHolder {
   virtual Result<std::string> Ask(std::string_view question) = 0;
 };
 
-// The side that answers. Nothing is remembered from one question to the next but cells, which take a reading of all
-// items.
+// The side that answers. Nothing is remembered from one question to the next but a long fingerprint, which takes a
+// reading of all items.
 class CopyAnswers : public CopyHolder {
  public:
   // Of the copy at `position`; `scan` must give the items of the fingerprint. Borrowed.
@@ -48,7 +47,7 @@ class CopyAnswers : public CopyHolder {
   const CopyFingerprint& fingerprint_;
   Position position_;
   CopyScan scan_;
-  std::vector<CopyCell> further_;  // cells kCopyCells and on, once asked for
+  std::optional<CopyFingerprint> long_;  // once asked for cells from kCopyCells on
 };
 
 // How far a comparison has come: all there is to it, so that it may be stored, and go on later where it was.

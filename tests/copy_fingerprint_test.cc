@@ -252,7 +252,7 @@ TEST(CopySymbol, OfTheExampleIsThis) {
             "00000001278dc64eb9ba5b1300000000000000240000000000000001"
             "745f1ad1b7b80c0c8e03be9039adf4d0b26716cec556a2c0205d179139aba335");
   EXPECT_TRUE(WriteSketchFile(fingerprint, Position(36)).starts_with(
-      "daicho-sketch/1\n" + fingerprint.Cut(Position(36)).Encode() + std::string("\x00\x0f\x00\x00", 4) + cell));
+      "daicho-sketch/2\n" + fingerprint.Cut(Position(36)).Encode() + std::string("\x00\x00\x80\x00\x00\x0f\x00\x00", 8) + cell));
 }
 
 // --- Cells -----------------------------------------------------------------------------------------
@@ -421,6 +421,24 @@ TEST(SketchFile, TellsWhereTheDifferencesAreBeyondIt) {
   EXPECT_TRUE(std::ranges::equal(found->buckets, buckets));
 }
 
+TEST(SketchFile, ALongOneNamesMore) {
+  Pair pair(40'000, 30'000, 6, true);
+  auto here = pair.here.fingerprint().Lengthened(pair.here.Scan()).value();
+  const auto there = pair.there.fingerprint().Lengthened(pair.there.Scan()).value();
+  EXPECT_TRUE(std::ranges::equal(there.cells().first(kCopyCells), pair.there.fingerprint().cells()));
+  const std::string file = WriteSketchFile(there, kPosition);
+  EXPECT_EQ(ReadSketchHead(file)->cells, kCopyCellsMax);
+  EXPECT_LT(file.size(), 10'000'000);
+  const Result<SketchComparison> found = CompareSketchFile(here, kPosition, file);
+  ASSERT_TRUE(found.ok()) << found.status().ToString();
+  EXPECT_TRUE(found->complete);
+  EXPECT_EQ(found->difference, TrueDifference(pair.here, pair.there));
+  // A short one can be compared with a long fingerprint too.
+  EXPECT_FALSE(CompareSketchFile(here, kPosition, WriteSketchFile(pair.there.fingerprint(), kPosition))->complete);
+  // Items of another copy do not lengthen it.
+  EXPECT_EQ(pair.here.fingerprint().Lengthened(pair.there.Scan()).status().code(), Code::kConflict);
+}
+
 TEST(SketchFile, IsRefusedUnlessItIsOfTheSameKeyAndPosition) {
   const Pair pair(100, 10, 7);
   const std::string file = WriteSketchFile(pair.there.fingerprint(), kPosition);
@@ -441,11 +459,11 @@ TEST(SketchFile, AnyChangedByteIsRefused) {
     changed[at] = static_cast<char>(changed[at] ^ 0x10);
     EXPECT_FALSE(CompareSketchFile(pair.here.fingerprint(), kPosition, changed).ok()) << at;
   }
-  for (const std::size_t size : {0ul, 15ul, 16ul, 76ul, 80ul, 111ul, 112ul, 1'000'000ul, file.size() - 1}) {
+  for (const std::size_t size : {0ul, 15ul, 16ul, 76ul, 80ul, 84ul, 115ul, 116ul, 1'000'000ul, file.size() - 1}) {
     EXPECT_FALSE(CompareSketchFile(pair.here.fingerprint(), kPosition, file.substr(0, size)).ok()) << size;
   }
   EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, file + "x").status().code(), Code::kTampered);
-  EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, "daicho-sketch/2\n").status().code(),
+  EXPECT_EQ(CompareSketchFile(pair.here.fingerprint(), kPosition, "daicho-sketch/1\n").status().code(),
             Code::kUnsupported);
 }
 

@@ -67,6 +67,11 @@ TEST_F(CopySketching, IsOfTheRowsThatStandWithTheMunicipality) {
   EXPECT_EQ(sketch->rows, 5u);
   EXPECT_EQ(sketch->passed_over, 2u);
   EXPECT_EQ(ReadFile(order_.out).value(), WriteSketchFile(fingerprint, Position(40)));
+
+  order_.lengthened = true;
+  ASSERT_TRUE(RemoveFile(order_.out).ok());
+  ASSERT_TRUE(Write().ok());
+  EXPECT_EQ(ReadSketchHead(ReadFile(order_.out).value())->cells, kCopyCellsMax);
 }
 
 TEST_F(CopySketching, IsCutBehindTheNewestAdmittedFileUnlessToldWhere) {
@@ -77,7 +82,7 @@ TEST_F(CopySketching, IsCutBehindTheNewestAdmittedFileUnlessToldWhere) {
   Admitted(1, "[30,34]");
   Admitted(2, "[50,61]");
   EXPECT_EQ(Write()->position, Position(61));
-  EXPECT_EQ(ReadSketchCut(ReadFile(order_.out).value())->position, Position(61));
+  EXPECT_EQ(ReadSketchHead(ReadFile(order_.out).value())->cut.position, Position(61));
   ASSERT_TRUE(RemoveFile(order_.out).ok());
   Admitted(2, "[50]");
   ExpectRefused(Code::kCorrupt, "000002.json");

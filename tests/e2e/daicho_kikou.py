@@ -81,10 +81,10 @@ class Kikou:
             raise Failed(f"{header['count']} rows said, {len(rows)} there")
         return said, {row["resident_code"]: row for row in rows}
 
-    def sketch(self):
+    def sketch(self, *arguments):
         """A sketch file of it, once it is stopped."""
         out = self.directory / "copy.sketch"
-        daicho("kikou", "copy", "--dir", self.directory, "--sketch", out)
+        daicho("kikou", "copy", "--dir", self.directory, "--sketch", out, *arguments)
         return out
 
     def ask(self, *arguments, operator="op1", duty="5-1", basis="30-9", fields="name,birth", status=0, **options):

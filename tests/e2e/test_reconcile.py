@@ -118,7 +118,7 @@ class OfKikou(Reconciling):
 
         wrong = self.drift("alter", 5, 9)
         self.kikou.stop()
-        sketch = self.kikou.sketch()
+        sketch = self.kikou.sketch("--long")
         self.kikou.start()
         by_sketch, of_sketch = self.reconcile("--with", sketch, "--holder", "kikou")
         self.assertEqual((by_sketch.keys(), of_sketch["method"]), (wrong.keys(), "sketch"))
@@ -153,8 +153,9 @@ class OfKikou(Reconciling):
     def test_a_sketch_of_a_replica(self):
         self.with_kikou()
         sketch = self.directory / "sketch"
-        daicho("consistency", "sketch", "--home", self.node.home, "--out", sketch)
-        self.assertEqual(self.assert_equal("--with", sketch)["method"], "sketch")
+        for length in [["--long"], []]:
+            daicho("consistency", "sketch", "--home", self.node.home, "--out", sketch, *length)
+            self.assertEqual(self.assert_equal("--with", sketch)["method"], "sketch")
         damaged = bytearray(sketch.read_bytes())
         damaged[1_000] ^= 1
         sketch.write_bytes(damaged)
