@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "events/canonical.h"
+#include "events/merkle.h"
 
 namespace daicho {
 namespace {
 
 constexpr std::string_view kCommitmentTag = "daicho/commitment/1\n";
-constexpr std::string_view kReceiptTag = "daicho/receipt/1\n";
+constexpr std::string_view kReceiptTag = "daicho/receipts/1\n";
 // EntryLeaf.part_digests on the wire: field 9, 32 bytes.
 constexpr std::string_view kDigestPrefix("\x4a\x20", 2);
 constexpr std::size_t kDigestBytes = kDigestPrefix.size() + sizeof(Digest);
@@ -22,6 +23,13 @@ Status ParseExact(std::string_view bytes, Message& out, const char* what) {
     return Unsupported(std::string(what) + " holds a field this version does not know");
   }
   return {};
+}
+
+// What a receipt's signature is over.
+std::string ReceiptStatement(std::uint64_t size, const Digest& root) {
+  std::string out(kReceiptTag);
+  AppendU64(out, size);
+  return out.append(View(root));
 }
 
 // `plain`: salt ‖ payload.
@@ -195,17 +203,49 @@ Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_di
   return plain;
 }
 
-Result<std::string> SignReceipt(const v1::Receipt& receipt, const SigningKey& key) {
-  v1::SignedReceipt out;
-  receipt.SerializeToString(out.mutable_receipt());
-  ASSIGN_OR_RETURN(*out.mutable_signature(), key.TrySign(std::string(kReceiptTag) + out.receipt()));
-  return out.SerializeAsString();
+Result<std::vector<std::string>> SignReceipts(std::vector<std::string> receipts, const SigningKey& key) {
+  // nodes[level][i]: root of the complete subtree i of 2^level receipts.
+  std::vector<std::vector<Digest>> nodes(1);
+  for (const std::string& receipt : receipts) nodes[0].push_back(LeafHash(receipt));
+  while (nodes.back().size() > 1) {
+    const std::vector<Digest>& below = nodes.back();
+    std::vector<Digest> level;
+    for (std::size_t i = 0; i + 1 < below.size(); i += 2) level.push_back(NodeHash(below[i], below[i + 1]));
+    nodes.push_back(std::move(level));
+  }
+  const NodeSource node = [&](int level, std::uint64_t index) -> Result<Digest> {
+    return nodes[static_cast<std::size_t>(level)][index];
+  };
+  const std::uint64_t size = receipts.size();
+  ASSIGN_OR_RETURN(const Digest root, RootOf(size, node));
+  ASSIGN_OR_RETURN(const std::string signature, key.TrySign(ReceiptStatement(size, root)));
+  for (std::uint64_t index = 0; index < size; ++index) {
+    v1::SignedReceipt out;
+    *out.mutable_receipt() = std::move(receipts[index]);
+    out.set_signature(signature);
+    out.set_index(index);
+    out.set_size(size);
+    ASSIGN_OR_RETURN(const Proof path, InclusionProof(index, size, node));
+    for (const Digest& hash : path) out.mutable_path()->append(View(hash));
+    receipts[index] = out.SerializeAsString();
+  }
+  return receipts;
 }
 
 Result<v1::Receipt> VerifyReceipt(std::string_view signed_receipt, const VerifyingKey& key) {
   v1::SignedReceipt envelope;
   RETURN_IF_ERROR(ParseExact(signed_receipt, envelope, "receipt"));
-  RETURN_IF_ERROR(key.Verify(std::string(kReceiptTag) + envelope.receipt(), envelope.signature()));
+  std::string_view hashes = envelope.path();
+  if (hashes.size() % sizeof(Digest) != 0 || hashes.size() > kProofHashesMax * sizeof(Digest)) {
+    return Tampered("a receipt's path has the wrong size");
+  }
+  Proof path;
+  for (; !hashes.empty(); hashes.remove_prefix(sizeof(Digest))) {
+    path.push_back(*ToArray<sizeof(Digest)>(hashes.substr(0, sizeof(Digest))));
+  }
+  ASSIGN_OR_RETURN(const Digest root,
+                   RootByInclusion(LeafHash(envelope.receipt()), envelope.index(), envelope.size(), path));
+  RETURN_IF_ERROR(key.Verify(ReceiptStatement(envelope.size(), root), envelope.signature()));
   v1::Receipt receipt;
   RETURN_IF_ERROR(ParseExact(envelope.receipt(), receipt, "receipt"));
   if (receipt.version() != kReceiptVersion) return Unsupported("receipt of an unknown version");

@@ -86,8 +86,8 @@ Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_di
                                    std::string_view commitment);
 Result<std::string> OpenClearPart(std::string_view part, std::string_view commitment);
 
-// Errors: those of the key's TrySign.
-Result<std::string> SignReceipt(const v1::Receipt& receipt, const SigningKey& key);
+// Receipts, serialised, to signed ones: by one signature, whatever their number. Errors: those of the key's TrySign.
+Result<std::vector<std::string>> SignReceipts(std::vector<std::string> receipts, const SigningKey& key);
 Result<v1::Receipt> VerifyReceipt(std::string_view signed_receipt, const VerifyingKey& key);
 
 }  // namespace daicho

@@ -155,8 +155,8 @@ Result<Proof> ConsistencyProof(std::uint64_t old_size, std::uint64_t size, const
   return proof;
 }
 
-Status VerifyInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
-                       std::span<const Digest> proof, const Digest& root) {
+Result<Digest> RootByInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
+                               std::span<const Digest> proof) {
   if (index >= size) return Tampered("inclusion: the index is not below the tree's size");
   Climb at{index, size - 1};
   Digest node = leaf_hash;
@@ -171,8 +171,13 @@ Status VerifyInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64
     at.Up();
   }
   if (at.last != 0) return Tampered("inclusion: the proof is too short");
-  if (node != root) return Tampered("inclusion: the proof does not lead to the root");
-  return {};
+  return node;
+}
+
+Status VerifyInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
+                       std::span<const Digest> proof, const Digest& root) {
+  ASSIGN_OR_RETURN(const Digest reached, RootByInclusion(leaf_hash, index, size, proof));
+  return reached == root ? Status() : Tampered("inclusion: the proof does not lead to the root");
 }
 
 Status VerifyConsistency(std::uint64_t old_size, const Digest& old_root, std::uint64_t size,

@@ -52,7 +52,11 @@ Result<Proof> InclusionProof(std::uint64_t index, std::uint64_t size, const Node
 // PROOF of RFC 6962 2.1.2; empty when old_size is 0 or size. Errors: kInvalid when old_size > size.
 Result<Proof> ConsistencyProof(std::uint64_t old_size, std::uint64_t size, const NodeSource& nodes);
 
-// As RFC 9162 2.1.3.2. Errors: kTampered, also for a proof that is longer or shorter than it must be.
+// As RFC 9162 2.1.3.2: the root that a leaf and its path make. Errors: kTampered for a path that is longer or shorter
+// than it must be.
+Result<Digest> RootByInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
+                               std::span<const Digest> proof);
+// That it is `root`. Errors: kTampered.
 Status VerifyInclusion(const Digest& leaf_hash, std::uint64_t index, std::uint64_t size,
                        std::span<const Digest> proof, const Digest& root);
 // As RFC 9162 2.1.4.2. From the empty tree, and between equal sizes, only the empty proof is right: the

@@ -48,6 +48,7 @@ struct Judged {
 // What the committer appends and then stores.
 struct Batch {
   std::vector<TopicRecord> records;  // per submission its entries, then the receipts that speak of them
+  std::vector<std::size_t> unsigned_receipts;  // which of those are receipts still to be signed
   std::deque<std::string> texts;     // what their headers refer to
   std::size_t events = 0;
   std::size_t bytes = 0;
@@ -223,6 +224,8 @@ struct Sequencer::Impl {
     const std::lock_guard lock(mutex);
     for (const SigningKey& key : ledger_keys.receipts) {
       if (!in_force.empty() && View(key.public_key()) != in_force) continue;
+      // Those so far are by the key before it.
+      if (receipt_key.public_key() != key.public_key()) RETURN_IF_ERROR(SignReceipts());
       receipt_key = key;
       return {};
     }
@@ -608,10 +611,24 @@ struct Sequencer::Impl {
     TopicRecord record;
     record.topic = topics.Receipt(receipt.issuer());
     record.record.key = receipt.submission();
-    ASSIGN_OR_RETURN(record.record.value, SignReceipt(receipt, receipt_key));
+    record.record.value = receipt.SerializeAsString();
     batch.bytes += record.record.value.size();
+    batch.unsigned_receipts.push_back(batch.records.size());
     batch.records.push_back(std::move(record));
     batch.answered[receipt.issuer()] = answered[receipt.issuer()];
+    return {};
+  }
+
+  // Together, since a token takes its time for each signature.
+  Status SignReceipts() {
+    if (batch.unsigned_receipts.empty()) return {};
+    std::vector<std::string> receipts;
+    for (const std::size_t at : batch.unsigned_receipts) receipts.push_back(std::move(batch.records[at].record.value));
+    ASSIGN_OR_RETURN(receipts, daicho::SignReceipts(std::move(receipts), receipt_key));
+    for (std::size_t i = 0; i < receipts.size(); ++i) {
+      batch.records[batch.unsigned_receipts[i]].record.value = std::move(receipts[i]);
+    }
+    batch.unsigned_receipts.clear();
     return {};
   }
 
@@ -831,6 +848,7 @@ struct Sequencer::Impl {
 
   Status HandOver() {
     RETURN_IF_ERROR(replay.VerifyHeads());
+    RETURN_IF_ERROR(SignReceipts());
     batch.state = state->Seal();
     replay.Save(batch.state, kMeta);
     batch.end = replay.next_position();

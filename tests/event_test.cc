@@ -264,34 +264,74 @@ class ReceiptTest : public ::testing::Test {
   Code CodeOf(const std::string& bytes) const {
     return VerifyReceipt(bytes, verifier_).status().code();
   }
+  // Several signed together: the first of them is Receipt().
+  std::vector<std::string> Signed(std::size_t count) const {
+    std::vector<std::string> receipts;
+    for (std::size_t i = 0; i < count; ++i) {
+      v1::Receipt receipt = Receipt();
+      receipt.set_first_position(120 + i);
+      receipts.push_back(receipt.SerializeAsString());
+    }
+    return SignReceipts(std::move(receipts), key_).value();
+  }
+  static std::string SignedBy(const SigningKey& key, const v1::Receipt& receipt) {
+    return SignReceipts({receipt.SerializeAsString()}, key).value().front();
+  }
 
   const SigningKey key_ = SigningKey::Generate();
   const VerifyingKey verifier_ = VerifyingKey::From(key_.public_key()).value();
 };
 
-TEST_F(ReceiptTest, ReadsAsItWasSigned) {
-  EXPECT_EQ(VerifyReceipt(SignReceipt(Receipt(), key_).value(), verifier_)->SerializeAsString(),
-            Receipt().SerializeAsString());
+TEST_F(ReceiptTest, ReadsAsItWasSignedEachByItself) {
+  for (const std::size_t count : {1u, 2u, 3u, 7u, 64u, 1'001u}) {
+    const std::vector<std::string> receipts = Signed(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto receipt = VerifyReceipt(receipts[i], verifier_);
+      ASSERT_TRUE(receipt.ok()) << i << " of " << count << ": " << receipt.status().ToString();
+      EXPECT_EQ(receipt->first_position(), 120 + i);
+    }
+  }
+  EXPECT_EQ(VerifyReceipt(Signed(1)[0], verifier_)->SerializeAsString(), Receipt().SerializeAsString());
 }
 
 TEST_F(ReceiptTest, OfAnotherKeyOrChangedIsRefused) {
-  EXPECT_EQ(CodeOf(SignReceipt(Receipt(), SigningKey::Generate()).value()), Code::kTampered);
-  const std::string bytes = SignReceipt(Receipt(), key_).value();
-  for (std::size_t at = 0; at < bytes.size(); ++at) {
-    std::string damaged = bytes;
-    damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    EXPECT_NE(CodeOf(damaged), Code::kOk) << at;
-    EXPECT_NE(CodeOf(bytes.substr(0, at)), Code::kOk) << at;
+  EXPECT_EQ(CodeOf(SignedBy(SigningKey::Generate(), Receipt())), Code::kTampered);
+  for (const std::size_t count : {1u, 5u}) {
+    for (const std::string& bytes : Signed(count)) {
+      for (std::size_t at = 0; at < bytes.size(); ++at) {
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 1);
+        EXPECT_NE(CodeOf(damaged), Code::kOk) << at;
+        EXPECT_NE(CodeOf(bytes.substr(0, at)), Code::kOk) << at;
+      }
+    }
   }
+}
+
+// What was signed for a batch says nothing of a receipt that was not in it.
+TEST_F(ReceiptTest, UnderTheSignatureOfOthersIsRefused) {
+  v1::SignedReceipt one, other;
+  ASSERT_TRUE(one.ParseFromString(Signed(4)[1]) && other.ParseFromString(Signed(4)[2]));
+  other.set_receipt(one.receipt());
+  EXPECT_EQ(CodeOf(other.SerializeAsString()), Code::kTampered);
+  // An inner node is no receipt.
+  v1::SignedReceipt inner = one;
+  inner.set_receipt(std::string("\x01", 1) + inner.path());
+  inner.clear_path();
+  EXPECT_EQ(CodeOf(inner.SerializeAsString()), Code::kTampered);
+  one.mutable_path()->append(32, 'x');
+  EXPECT_EQ(CodeOf(one.SerializeAsString()), Code::kTampered);
+  one.mutable_path()->append(1, 'x');
+  EXPECT_EQ(CodeOf(one.SerializeAsString()), Code::kTampered);
 }
 
 TEST_F(ReceiptTest, OfANewerVersionIsRefusedThoughSigned) {
   v1::Receipt newer = Receipt();
   newer.set_version(2);
-  EXPECT_EQ(CodeOf(SignReceipt(newer, key_).value()), Code::kUnsupported);
+  EXPECT_EQ(CodeOf(SignedBy(key_, newer)), Code::kUnsupported);
   newer = Receipt();
   newer.GetReflection()->MutableUnknownFields(&newer)->AddVarint(100, 1);
-  EXPECT_EQ(CodeOf(SignReceipt(newer, key_).value()), Code::kUnsupported);
+  EXPECT_EQ(CodeOf(SignedBy(key_, newer)), Code::kUnsupported);
 }
 
 }  // namespace
