@@ -31,6 +31,7 @@ constexpr char kOwnerFile[] = "OWNER";
 constexpr char kIngestPrefix[] = "ingest-";
 // Everything that writes to one store keeps its memory within these and StoreOptions.
 constexpr int kOpenFilesMax = 512;
+constexpr int kCacheShardBits = 2;
 constexpr int kBackgroundJobsMax = 2;
 constexpr std::uint64_t kWalBytesMax = 256u << 20;
 constexpr std::size_t kBlockBytes = 16u << 10;
@@ -100,7 +101,8 @@ rocksdb::DBOptions MakeDbOptions(const StoreOptions& options, rocksdb::Env* env)
 
 rocksdb::ColumnFamilyOptions MakeFamilyOptions(const StoreOptions& options) {
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  // A filter of millions of keys, some MB, must fit into one shard, or it is read and decrypted anew at every look-up.
+  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes, kCacheShardBits);
   table.cache_index_and_filter_blocks = true;  // else their memory grows with the data
   table.pin_l0_filter_and_index_blocks_in_cache = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
