@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <filesystem>
+
 #include "consumers/letter_drawing.h"
 #include "consumers/letter_type.h"
 #include "events/dates.h"
@@ -14,9 +16,18 @@ struct Module {
   decltype(&DrawLetter) draw;
 };
 
+// Beside the program, or beside daicho in its build. By its path: a search by name might find another, and a
+// sanitizer's dlopen does not search where the program says.
+std::string ModulePath() {
+  std::error_code error;
+  const auto directory = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const auto beside = directory / kLetterModule;
+  return std::filesystem::exists(beside, error) ? beside : directory.parent_path() / "consumers" / kLetterModule;
+}
+
 // Never closed: cairo and fontconfig keep what they have loaded.
 Result<Module> LoadModule() {
-  void* module = ::dlopen(kLetterModule, RTLD_NOW | RTLD_LOCAL);
+  void* module = ::dlopen(ModulePath().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (module == nullptr) return Unavailable(std::string("letters: ") + ::dlerror());
   void* found = ::dlsym(module, "DrawLetter");
   if (found == nullptr) return Unavailable(std::string("letters: ") + ::dlerror());

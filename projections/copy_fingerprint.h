@@ -89,7 +89,7 @@ Result<std::vector<std::uint32_t>> DifferingBuckets(const CopyFingerprint& finge
 
 // --- The one-shot file: all that a fingerprint says, for who compares it with its own of the same position.
 
-// 2.1 MB whatever the copies are, 9.5 MB of a long fingerprint. Tells who has not the key how many items there are, and
+// 2.1 MB whatever the copies are, 9.0 MB of a long fingerprint. Tells who has not the key how many items there are, and
 // nothing of any.
 std::string WriteSketchFile(const CopyFingerprint& fingerprint, Position position);
 // Of a copy with a fingerprint, a position and a Scan, which is read where its fingerprint is to be lengthened.
