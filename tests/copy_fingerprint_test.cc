@@ -422,8 +422,8 @@ TEST(SketchFile, TellsWhereTheDifferencesAreBeyondIt) {
 }
 
 TEST(SketchFile, ALongOneNamesMore) {
-  Pair pair(40'000, 30'000, 6, true);
-  auto here = pair.here.fingerprint().Lengthened(pair.here.Scan()).value();
+  const Pair pair(40'000, 30'000, 6, true);
+  const auto here = pair.here.fingerprint().Lengthened(pair.here.Scan()).value();
   const auto there = pair.there.fingerprint().Lengthened(pair.there.Scan()).value();
   EXPECT_TRUE(std::ranges::equal(there.cells().first(kCopyCells), pair.there.fingerprint().cells()));
   const std::string file = WriteSketchFile(there, kPosition);

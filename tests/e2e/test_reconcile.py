@@ -118,7 +118,7 @@ class OfKikou(Reconciling):
 
         wrong = self.drift("alter", 5, 9)
         self.kikou.stop()
-        sketch = self.kikou.sketch("--long")
+        sketch = self.kikou.sketch()
         self.kikou.start()
         by_sketch, of_sketch = self.reconcile("--with", sketch, "--holder", "kikou")
         self.assertEqual((by_sketch.keys(), of_sketch["method"]), (wrong.keys(), "sketch"))
@@ -149,6 +149,16 @@ class OfKikou(Reconciling):
             self.assertFalse([code for code in wrong if code in told])
         daicho("consistency", "report", "--home", self.node.home, "--out", self.directory / "report.txt", status=2)
         daicho("consistency", "report", "--home", self.node.home, "--from", "2026-12", "--to", "2026-11", "--out", page, status=2)
+
+    def test_a_long_sketch_names_what_differs(self):
+        self.with_kikou()
+        wrong = self.drift("alter", 5, 9)
+        self.kikou.stop()
+        sketch = self.kikou.sketch("--long")
+        self.kikou.start()
+        found, summary = self.reconcile("--with", sketch, "--holder", "kikou")
+        self.assertEqual((found.keys(), summary["method"]), (wrong.keys(), "sketch"))
+        self.assert_equal()
 
     def test_a_sketch_of_a_replica(self):
         self.with_kikou()
