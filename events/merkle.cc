@@ -2,11 +2,15 @@
 
 #include <bit>
 #include <optional>
+#include <utility>
 
 #include "events/crypto.h"
+#include "events/crypto_batch.h"
 
 namespace daicho {
 namespace {
+
+constexpr std::size_t kSideBySideMin = 4;
 
 Digest EmptyRoot() { return Sha256Of({}); }
 
@@ -95,11 +99,43 @@ Digest NodeHash(const Digest& left, const Digest& right) {
   return Sha256Of({View(node)});
 }
 
+std::vector<Digest> LeafHashes(std::span<const std::string_view> leaves) {
+  std::size_t bytes = leaves.size();
+  for (const std::string_view leaf : leaves) bytes += leaf.size();
+  std::string prefixed;
+  prefixed.reserve(bytes);  // for the views into it
+  std::vector<std::string_view> messages;
+  messages.reserve(leaves.size());
+  for (const std::string_view leaf : leaves) {
+    const std::size_t start = prefixed.size();
+    prefixed.append(1, '\0').append(leaf);
+    messages.push_back(std::string_view(prefixed).substr(start));
+  }
+  return Sha256Each(messages);
+}
+
+std::vector<Digest> NodeHashes(std::span<const Digest> below) {
+  std::vector<std::array<std::uint8_t, 65>> nodes(below.size() / 2);
+  std::vector<std::string_view> messages;
+  messages.reserve(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i][0] = 1;
+    std::memcpy(nodes[i].data() + 1, below[2 * i].data(), 32);
+    std::memcpy(nodes[i].data() + 33, below[2 * i + 1].data(), 32);
+    messages.push_back(View(nodes[i]));
+  }
+  return Sha256Each(messages);
+}
+
 void MerkleEdge::AppendSubtree(int level, const Digest& root) {
+  PutIn();
+  Put(level, root);
+}
+
+void MerkleEdge::Put(int level, Digest node) const {
   CHECK(level >= 0 && level < 64);
   const std::uint64_t leaves = std::uint64_t{1} << level;
   CHECK(size_ % leaves == 0);
-  Digest node = root;
   for (std::uint64_t rest = size_ >> level; rest & 1; rest >>= 1) {
     node = NodeHash(edge_.back(), node);
     edge_.pop_back();
@@ -108,7 +144,30 @@ void MerkleEdge::AppendSubtree(int level, const Digest& root) {
   size_ += leaves;
 }
 
+// Level by level. On each, what the edge has there stands before what was made from below; without a sibling, the last
+// becomes the edge's.
+void MerkleEdge::PutIn() const {
+  std::vector<Digest> made = std::exchange(waiting_, {});
+  if (made.size() < kSideBySideMin) {
+    for (const Digest& leaf : made) Put(0, leaf);
+    return;
+  }
+  const std::uint64_t size = size_ + made.size();
+  std::vector<Digest> left_over;
+  for (std::uint64_t rest = size_; !made.empty(); rest >>= 1) {
+    if (rest & 1) {
+      made.insert(made.begin(), edge_.back());
+      edge_.pop_back();
+    }
+    if (made.size() % 2 != 0) left_over.push_back(made.back());
+    made = NodeHashes(made);
+  }
+  edge_.insert(edge_.end(), left_over.rbegin(), left_over.rend());
+  size_ = size;
+}
+
 Digest MerkleEdge::Root() const {
+  PutIn();
   if (edge_.empty()) return EmptyRoot();
   Digest root = edge_.back();
   for (std::size_t i = edge_.size() - 1; i-- > 0;) root = NodeHash(edge_[i], root);
@@ -116,6 +175,7 @@ Digest MerkleEdge::Root() const {
 }
 
 std::string MerkleEdge::Encode() const {
+  PutIn();
   std::string out;
   out.reserve(8 + 32 * edge_.size());
   AppendU64(out, size_);

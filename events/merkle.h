@@ -16,11 +16,18 @@ namespace daicho {
 
 Digest LeafHash(std::string_view leaf);                      // SHA-256(0x00 ‖ leaf)
 Digest NodeHash(const Digest& left, const Digest& right);    // SHA-256(0x01 ‖ left ‖ right)
+// Of each leaf, and of each two of `below` (what is left over of an odd number has no node), hashed side by side.
+std::vector<Digest> LeafHashes(std::span<const std::string_view> leaves);
+std::vector<Digest> NodeHashes(std::span<const Digest> below);
 
+// Belongs to one thread at a time: what asks for its hashes puts leaves that wait into the tree.
 class MerkleEdge {
  public:
-  std::uint64_t size() const { return size_; }
-  void Append(const Digest& leaf_hash) { AppendSubtree(0, leaf_hash); }
+  std::uint64_t size() const { return size_ + waiting_.size(); }
+  void Append(const Digest& leaf_hash) {
+    waiting_.push_back(leaf_hash);
+    if (waiting_.size() == kWaitingMax) PutIn();
+  }
   // Appends 2^level leaves at once, by the root of their subtree.
   // Requires: level 0 to 63; size() is a multiple of 2^level.
   void AppendSubtree(int level, const Digest& root);
@@ -31,11 +38,18 @@ class MerkleEdge {
   std::string Encode() const;
   // Errors: kCorrupt.
   static Result<MerkleEdge> Decode(std::string_view bytes);
-  friend bool operator==(const MerkleEdge&, const MerkleEdge&) = default;
+  friend bool operator==(const MerkleEdge& a, const MerkleEdge& b) { return a.Encode() == b.Encode(); }
 
  private:
-  std::uint64_t size_ = 0;
-  std::vector<Digest> edge_;
+  // So many that they are hashed side by side.
+  static constexpr std::size_t kWaitingMax = 256;
+
+  void Put(int level, Digest node) const;
+  void PutIn() const;
+
+  mutable std::uint64_t size_ = 0;  // without those that wait
+  mutable std::vector<Digest> edge_;
+  mutable std::vector<Digest> waiting_;  // leaves
 };
 
 // Root of the complete subtree over the leaves [index · 2^level, (index + 1) · 2^level). What follows asks it

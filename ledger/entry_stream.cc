@@ -105,9 +105,12 @@ struct EntryStream::Impl {
 
   static void Prepare(Batch& batch) {
     if (batch.prepared.size() < batch.records.size()) batch.prepared.resize(batch.records.size());
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+    std::vector<std::string_view> values;
+    values.reserve(batch.records.size());
+    for (const auto& record : batch.records) values.push_back(record.value);
+    PrepareEntries(values, std::span(batch.prepared).first(values.size()));
+    for (std::size_t i = 0; i < values.size(); ++i) {
       PreparedEntry& prepared = batch.prepared[i];
-      PrepareEntry(batch.records[i].value, prepared);
       const std::string_view subject =
           prepared.readable && !prepared.leaf.keys().empty() ? prepared.leaf.keys(0).subject() : kNobody;
       prepared.keyed = batch.records[i].key == subject;

@@ -79,6 +79,7 @@ struct Notary::Impl {
   LedgerReplay replay;
   std::optional<TreeWriter> writer;
   std::unique_ptr<LogReader> reader;
+  EntryPreparer preparer;
   StoreBatch batch;
   std::size_t pending = 0;       // entries in the batch
   Cursor cursor;                 // behind the last entry applied
@@ -206,9 +207,9 @@ struct Notary::Impl {
 
   // --- following
 
-  Status Apply(const Received& record) {
-    ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
-    cursor = record.next;
+  Status Apply(const PreparedEntry& prepared, Cursor next) {
+    ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(prepared));
+    cursor = next;
     ++pending;
     if (!waits_since) waits_since = SteadyClock::now();
     const std::string& issuer = entry.header.issuer();
@@ -247,8 +248,8 @@ struct Notary::Impl {
     while (pending > 0 || (sign && Unsigned()) || !done()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, sign ? Wait() : kPollWait));
       if (records.empty() && !replay.between_submissions()) RETURN_IF_ERROR(CheckNotAtEnd());
-      for (const Received& record : records) {
-        RETURN_IF_ERROR(Apply(record));
+      for (std::size_t i = 0; i < records.size(); ++i) {
+        RETURN_IF_ERROR(Apply(preparer.Of(records, i), records[i].next));
         if (pending >= kCommitEntries && replay.between_submissions())
           RETURN_IF_ERROR(Commit(false));
       }

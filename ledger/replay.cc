@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "events/crypto_batch.h"
+
 namespace daicho {
 namespace {
 
@@ -33,7 +35,14 @@ Status ReadHead(std::string_view record, PreparedEntry& out) {
   return {};
 }
 
-Status CheckParts(PreparedEntry& out) {
+// A sealed part, and its digest as the leaf says it.
+struct SealedPart {
+  PreparedEntry* entry;
+  std::string_view part, digest;
+};
+
+// All but the sealed parts' digests, which are compared with `sealed` in hand.
+Status CheckParts(PreparedEntry& out, std::vector<SealedPart>& sealed) {
   out.finding = FindingKind::kPart;
   const int parts = out.header.commitments_size();
   const int clear = out.kind->clear ? 1 : 0;
@@ -50,8 +59,8 @@ Status CheckParts(PreparedEntry& out) {
       }
     } else if (part.empty()) {
       out.erased = true;
-    } else if (View(Sha256Of({part})) != out.leaf.part_digests(i - clear)) {
-      return Tampered("a sealed part is not the one that was appended");
+    } else {
+      sealed.push_back({&out, part, out.leaf.part_digests(i - clear)});
     }
   }
   return {};
@@ -59,17 +68,51 @@ Status CheckParts(PreparedEntry& out) {
 
 }  // namespace
 
-void PrepareEntry(std::string_view record, PreparedEntry& out) {
-  out.erased = false;
-  out.status = ReadHead(record, out);
-  out.readable = out.status.ok();
-  if (!out.readable) {
-    out.finding = out.status.code() == Code::kUnsupported ? FindingKind::kUnsupported : FindingKind::kUndecodable;
-    return;
+void PrepareEntries(std::span<const std::string_view> records, std::span<PreparedEntry> out) {
+  CHECK(records.size() == out.size());
+  std::vector<PreparedEntry*> readable;
+  std::vector<std::string_view> leaves, headers, parts;
+  std::vector<SealedPart> sealed;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    PreparedEntry& entry = out[i];
+    entry.erased = false;
+    entry.status = ReadHead(records[i], entry);
+    entry.readable = entry.status.ok();
+    if (!entry.readable) {
+      const bool unsupported = entry.status.code() == Code::kUnsupported;
+      entry.finding = unsupported ? FindingKind::kUnsupported : FindingKind::kUndecodable;
+      continue;
+    }
+    readable.push_back(&entry);
+    leaves.push_back(entry.entry.leaf);
+    headers.push_back(entry.leaf.header());
+    entry.status = CheckParts(entry, sealed);
   }
-  out.leaf_hash = LeafHash(out.entry.leaf);
-  out.header_hash = LeafHash(out.leaf.header());
-  out.status = CheckParts(out);
+  const std::vector<Digest> leaf_hashes = LeafHashes(leaves), header_hashes = LeafHashes(headers);
+  for (std::size_t i = 0; i < readable.size(); ++i) {
+    readable[i]->leaf_hash = leaf_hashes[i];
+    readable[i]->header_hash = header_hashes[i];
+  }
+  for (const SealedPart& one : sealed) parts.push_back(one.part);
+  const std::vector<Digest> digests = Sha256Each(parts);
+  for (std::size_t i = 0; i < sealed.size(); ++i) {
+    if (View(digests[i]) == sealed[i].digest) continue;
+    sealed[i].entry->status = Tampered("a sealed part is not the one that was appended");
+  }
+}
+
+void PrepareEntry(std::string_view record, PreparedEntry& out) { PrepareEntries({&record, 1}, {&out, 1}); }
+
+const PreparedEntry& EntryPreparer::Of(const std::vector<Received>& records, std::size_t i) {
+  if (i % kTogether == 0) {
+    std::vector<std::string_view> values;
+    for (const Received& record : std::span(records).subspan(i).first(std::min(kTogether, records.size() - i))) {
+      values.push_back(record.value);
+    }
+    prepared_.resize(std::max(prepared_.size(), values.size()));
+    PrepareEntries(values, std::span(prepared_).first(values.size()));
+  }
+  return prepared_[i % kTogether];
 }
 
 const IssuerState* LedgerReplay::FindIssuer(const std::string& issuer) const {

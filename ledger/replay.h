@@ -11,13 +11,14 @@
 // thousand events, by the key that held there; since a head covers all before it, that checks every event. Where one
 // fails, those before it are tried, to find the first.
 //
-// Belongs to one thread at a time; PrepareEntry may run on any.
+// Belongs to one thread at a time; PrepareEntry and PrepareEntries may run on any.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "events/event.h"
@@ -26,6 +27,7 @@
 #include "events/tree_head.h"
 #include "ledger/finding.h"
 #include "ledger/key_store.h"
+#include "ledger/log.h"
 #include "ledger/registry.h"
 #include "ledger/store.h"
 
@@ -71,6 +73,21 @@ struct PreparedEntry {
   bool keyed = true;     // the record's key is the subject's handle, or 16 zeros without one; said by EntryStream
 };
 void PrepareEntry(std::string_view record, PreparedEntry& out);
+// The same of many, hashed side by side. Requires: as many of both.
+void PrepareEntries(std::span<const std::string_view> records, std::span<PreparedEntry> out);
+
+// Prepares what a follower has polled, some together, as it goes through it.
+class EntryPreparer {
+ public:
+  // Of records[i], until that of another is asked for. Requires: asked of all of them, in their order.
+  const PreparedEntry& Of(const std::vector<Received>& records, std::size_t i);
+
+ private:
+  // So few that what is prepared is still at hand when it is used.
+  static constexpr std::size_t kTogether = 256;
+
+  std::vector<PreparedEntry> prepared_;
+};
 
 class LedgerReplay {
  public:

@@ -394,12 +394,13 @@ struct Sequencer::Impl {
                      FindEntry(*options.log, topics.Ledger(), replay.next_position()));
     ASSIGN_OR_RETURN(auto reader, options.log->OpenReader());
     RETURN_IF_ERROR(reader->Assign(topics.Ledger(), from).status());
+    EntryPreparer preparer;
     std::uint64_t first = replay.next_position().value();
     std::size_t unsaved = 0;
     while (reader->Next(0) < bounds.end) {
       ASSIGN_OR_RETURN(const auto received, reader->Poll(kReplayBatch, milliseconds(100)));
-      for (const Received& record : received) {
-        ASSIGN_OR_RETURN(const auto entry, replay.Next(record.value));
+      for (std::size_t i = 0; i < received.size(); ++i) {
+        ASSIGN_OR_RETURN(const auto entry, replay.Next(preparer.Of(received, i)));
         if (Status status = Reapply(entry); !status.ok()) {
           return status.With("position " + std::to_string(entry.position.value()));
         }

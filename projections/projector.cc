@@ -53,6 +53,7 @@ struct Projector::Impl {
   RecordCounts counts;
   LtHash digest;
   Cursor cursor;    // behind the last entry applied
+  EntryPreparer preparer;
   Version scratch;  // whose storage serves every entry
 
   mutable std::mutex mutex;
@@ -138,9 +139,10 @@ struct Projector::Impl {
   }
 
   // What one entry puts into the record file.
-  Status Apply(const Received& record, record_file::Writer& writer, bool in_bulk, bool& ends_submission) {
-    ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(record.value));
-    cursor = record.next;
+  Status Apply(const PreparedEntry& prepared, Cursor next, record_file::Writer& writer, bool in_bulk,
+               bool& ends_submission) {
+    ASSIGN_OR_RETURN(const LedgerReplay::Checked entry, replay.Next(prepared));
+    cursor = next;
     ends_submission = entry.ends_submission;
     if (ends_submission) writer.PutTime(TimeMicros(entry.leaf.admitted_at()), entry.position);
     RETURN_IF_ERROR(retention::PutEntry(entry, writer.put()));
@@ -267,9 +269,9 @@ struct Projector::Impl {
     while (pending > 0 || !done()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       if (pending > 0 && records.empty()) RETURN_IF_ERROR(CheckNotAtEnd());
-      for (const Received& record : records) {
+      for (std::size_t i = 0; i < records.size(); ++i) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, false, ends_submission));
+        RETURN_IF_ERROR(Apply(preparer.Of(records, i), records[i].next, writer, false, ends_submission));
         ++pending;
         if (ends_submission && pending >= kCommitEntries) {
           RETURN_IF_ERROR(Commit(batch));
@@ -312,9 +314,9 @@ struct Projector::Impl {
     record_file::Writer writer(put, [](Family, std::string_view) {});
     while (reader->Next(0) < end || !replay.between_submissions()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
-      for (const Received& record : records) {
+      for (std::size_t i = 0; i < records.size(); ++i) {
         bool ends_submission = false;
-        RETURN_IF_ERROR(Apply(record, writer, true, ends_submission));
+        RETURN_IF_ERROR(Apply(preparer.Of(records, i), records[i].next, writer, true, ends_submission));
       }
       RETURN_IF_ERROR(added);
       Progress(end);

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "events/crypto_batch.h"
+
 namespace daicho {
 namespace {
 
@@ -37,6 +39,38 @@ TEST(Sha256, OfPartsIsThatOfTheirConcatenation) {
     ASSERT_EQ(hash.Final(), Sha256Of({text})) << cut;
     ASSERT_EQ(Sha256Of({text.substr(0, cut), text.substr(cut)}), Sha256Of({text}));
   }
+}
+
+TEST(Sha256Each, AgreesWithThePublishedDigestsHoweverManyStandBesideThem) {
+  const std::vector<std::pair<std::string, std::string>> published = {
+      {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+      {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+      {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+      {std::string(1'000'000, 'a'), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"}};
+  for (const std::size_t count : {1, 5, 6, 7, 16, 17, 33}) {
+    std::vector<std::string_view> messages;
+    for (std::size_t i = 0; i < count; ++i) messages.push_back(published[i % published.size()].first);
+    const auto digests = Sha256Each(messages);
+    ASSERT_EQ(digests.size(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(ToHex(View(digests[i])), published[i % published.size()].second) << i << " of " << count;
+    }
+  }
+}
+
+TEST(Sha256Each, OfEveryLengthIsTheDigestOfThatMessageAlone) {
+  std::string noise;
+  for (int i = 0; i < 300; ++i) noise += View(Sha256Of({std::to_string(i)}));
+  const std::string very_long(70'000, 'x');
+  std::vector<std::string_view> messages;
+  // The lengths mixed, so that lanes end at different times.
+  for (const std::size_t longest : {65'533, 65'534, 65'535, 65'536}) {
+    messages.push_back(std::string_view(very_long).substr(0, longest));
+  }
+  for (std::size_t i = 0; i < 700; ++i) messages.push_back(std::string_view(noise).substr(i, i * 37 % 701));
+  const auto digests = Sha256Each(messages);
+  for (std::size_t i = 0; i < messages.size(); ++i) ASSERT_EQ(digests[i], Sha256Of({messages[i]})) << i;
 }
 
 TEST(Hmac, AgreesWithRfc4231) {

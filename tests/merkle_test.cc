@@ -136,6 +136,24 @@ TEST(MerkleEdge, SubtreesAppendedWholeMakeTheSameTree) {
   }
 }
 
+TEST(MerkleEdge, IsTheSameWhetherAskedAfterEachLeafOrAfterMany) {
+  for (const std::size_t before : {0, 1, 2, 3, 7, 8, 31, 100}) {
+    for (const std::size_t more : {1, 2, 7, 8, 9, 64, 255, 256, 257, 600}) {
+      MerkleEdge asked, tree;
+      for (std::size_t i = 0; i < before + more; ++i) {
+        const Digest leaf = LeafHash(std::to_string(i));
+        asked.Append(leaf);
+        tree.Append(leaf);
+        static_cast<void>(asked.Root());
+        if (i + 1 == before) static_cast<void>(tree.Root());
+      }
+      ASSERT_EQ(tree.size(), before + more);
+      ASSERT_EQ(tree, asked) << before << " + " << more;
+      ASSERT_EQ(tree.Root(), asked.Root());
+    }
+  }
+}
+
 TEST(MerkleEdge, ASubtreeWhereNoneBeginsIsAProgrammersError) {
   MerkleEdge tree;
   for (int i = 0; i < 6; ++i) tree.Append(LeafHash("x"));

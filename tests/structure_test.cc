@@ -43,6 +43,7 @@ struct Door {
 const std::vector<Door>& Doors() {
   static const std::vector<Door> doors = {
       {"OpenSSL", std::regex(R"(<openssl/)"), {"events/crypto"}, true},
+      {"IPsec-MB", std::regex(R"(<intel-ipsec-mb)"), {"events/crypto_batch.cc"}, true},
       {"RocksDB", std::regex(R"(<rocksdb/)"), {"ledger/store.cc", "ledger/store_check.cc", "ledger/store_encryption.cc"}, true},
       {"PKCS#11", std::regex(R"(<p11-kit/)"), {"ledger/pkcs11.cc"}, true},
       {"librdkafka", std::regex(R"(<librdkafka/)"), {"ledger/kafka_log.cc"}, true},
