@@ -103,6 +103,16 @@ void PrepareEntries(std::span<const std::string_view> records, std::span<Prepare
 
 void PrepareEntry(std::string_view record, PreparedEntry& out) { PrepareEntries({&record, 1}, {&out, 1}); }
 
+void UnverifiedEvents::Add(Position position, std::string_view head) {
+  detached += head;
+  heads.push_back({events.size(), position, detached.size()});
+}
+
+std::string_view UnverifiedEvents::Detached(std::size_t head) const {
+  const std::size_t begin = head == 0 ? 0 : heads[head - 1].end;
+  return std::string_view(detached).substr(begin, heads[head].end - begin);
+}
+
 const PreparedEntry& EntryPreparer::Of(const std::vector<Received>& records, std::size_t i) {
   if (i % kTogether == 0) {
     std::vector<std::string_view> values;
@@ -282,8 +292,8 @@ Status LedgerReplay::CheckHead(const std::string& name, IssuerState& issuer, con
     issuer.unverified = {};
     return Report(FindingKind::kKey, Tampered("the key of issuer " + name + " is revoked"));
   }
-  if (issuer.whole) issuer.unverified.heads.push_back({issuer.unverified.events.size(), next_, detached});
-  unsaved_issuers_.insert(name);
+  if (issuer.whole) issuer.unverified.Add(next_, detached);
+  issuer.unsaved = true;
   if (!doubts_.empty()) doubts_.erase(name);
   return issuer.unverified.events.size() < kUnverifiedEventsMax ? Status() : VerifyHeadsOf(name, issuer);
 }
@@ -292,8 +302,8 @@ Status LedgerReplay::CheckHead(const std::string& name, IssuerState& issuer, con
 Status LedgerReplay::VerifyHeadsOf(const std::string& name, IssuerState& issuer) {
   const UnverifiedEvents unverified = std::exchange(issuer.unverified, {});
   if (unverified.heads.empty()) return {};
-  const auto verify = [&](const MerkleEdge& tree, const UnverifiedEvents::Head& head) -> Status {
-    ASSIGN_OR_RETURN(const std::string note, NoteOf(issuer, tree, head.detached));
+  const auto verify = [&](const MerkleEdge& tree, std::size_t head) -> Status {
+    ASSIGN_OR_RETURN(const std::string note, NoteOf(issuer, tree, unverified.Detached(head)));
     return VerifyTreeHead(note, *issuer.key).status();
   };
   MerkleEdge tree = unverified.before;
@@ -304,12 +314,13 @@ Status LedgerReplay::VerifyHeadsOf(const std::string& name, IssuerState& issuer)
   const UnverifiedEvents::Head& newest = unverified.heads.back();
   const bool covers_all = newest.events == unverified.events.size();
   if (!covers_all) grow(newest);
-  if (verify(covers_all ? issuer.tree : tree, newest).ok()) return {};
+  if (verify(covers_all ? issuer.tree : tree, unverified.heads.size() - 1).ok()) return {};
   tree = unverified.before;
   events = 0;
-  for (const UnverifiedEvents::Head& head : unverified.heads) {
+  for (std::size_t i = 0; i < unverified.heads.size(); ++i) {
+    const UnverifiedEvents::Head& head = unverified.heads[i];
     grow(head);
-    const Status status = verify(tree, head);
+    const Status status = verify(tree, i);
     if (status.ok()) continue;
     issuer.whole = false;
     return ReportAt(head.position, FindingKind::kSignature,
@@ -336,7 +347,7 @@ void LedgerReplay::TakeVerified(const std::string& name, std::string_view note) 
   IssuerState& issuer = found->second;
   const UnverifiedEvents& unverified = issuer.unverified;
   if (unverified.heads.empty() || unverified.heads.back().events != unverified.events.size()) return;
-  const auto replayed = NoteOf(issuer, issuer.tree, unverified.heads.back().detached);
+  const auto replayed = NoteOf(issuer, issuer.tree, unverified.Detached(unverified.heads.size() - 1));
   if (replayed.ok() && *replayed == note) issuer.unverified = {};
 }
 
@@ -369,13 +380,13 @@ std::shared_ptr<const Registry> LedgerReplay::ShareRegistry() {
 
 void LedgerReplay::Save(StoreBatch& batch, Family family) {
   CHECK(between_submissions());
-  for (const auto& [name, issuer] : issuers_) CHECK(issuer.unverified.heads.empty());
+  for (auto& [name, issuer] : issuers_) {
+    CHECK(issuer.unverified.heads.empty());
+    if (!std::exchange(issuer.unsaved, false)) continue;
+    batch.Put(family, std::string(kIssuerPrefix) + name, issuer.tree.Encode());
+  }
   for (const auto& [position, row] : registry_.unsaved()) batch.Put(family, RegistryKey(position), row);
   registry_.unsaved().clear();
-  for (const std::string& name : unsaved_issuers_) {
-    batch.Put(family, std::string(kIssuerPrefix) + name, issuers_.at(name).tree.Encode());
-  }
-  unsaved_issuers_.clear();
   std::string state;
   AppendU64(state, next_.value());
   AppendU64(state, static_cast<std::uint64_t>(last_admitted_at_.value()));

@@ -36,13 +36,17 @@ namespace daicho {
 // What an issuer has issued since its newest head that was verified.
 struct UnverifiedEvents {
   struct Head {
-    std::size_t events;     // that it covers
-    Position position;      // of its entry
-    std::string detached;
+    std::size_t events;   // that it covers
+    Position position;    // of its entry
+    std::size_t end;      // in `detached`
   };
   MerkleEdge before;           // the issuer's tree
   std::vector<Digest> events;  // as they were hashed into it
   std::vector<Head> heads;
+  std::string detached;  // of the heads, one behind the other
+
+  void Add(Position position, std::string_view head);
+  std::string_view Detached(std::size_t head) const;  // an index of heads
 };
 
 struct IssuerState {
@@ -51,6 +55,7 @@ struct IssuerState {
   std::optional<VerifyingKey> key;  // none: revoked
   MerkleEdge tree;
   UnverifiedEvents unverified;
+  bool unsaved = false;  // `tree` has changed since the last Save
   // What follows is the auditor's.
   bool whole = true;           // `tree` holds all of its events as signed; if not, its heads cannot be judged
   std::uint64_t sequence = 0;  // of its last event
@@ -182,7 +187,6 @@ class LedgerReplay {
   Registry registry_;
   std::shared_ptr<const Registry> shared_registry_;  // null: to be made anew
   std::map<std::string, IssuerState> issuers_;
-  std::set<std::string> unsaved_issuers_;
 
   FindingSink sink_;
   bool tree_whole_ = true;
