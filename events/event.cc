@@ -205,14 +205,8 @@ Result<std::string> OpenSealedPart(const Key256& key, std::string_view before_di
 
 Result<std::vector<std::string>> SignReceipts(std::vector<std::string> receipts, const SigningKey& key) {
   // nodes[level][i]: root of the complete subtree i of 2^level receipts.
-  std::vector<std::vector<Digest>> nodes(1);
-  for (const std::string& receipt : receipts) nodes[0].push_back(LeafHash(receipt));
-  while (nodes.back().size() > 1) {
-    const std::vector<Digest>& below = nodes.back();
-    std::vector<Digest> level;
-    for (std::size_t i = 0; i + 1 < below.size(); i += 2) level.push_back(NodeHash(below[i], below[i + 1]));
-    nodes.push_back(std::move(level));
-  }
+  std::vector<std::vector<Digest>> nodes = {LeafHashes(std::vector<std::string_view>(receipts.begin(), receipts.end()))};
+  while (nodes.back().size() > 1) nodes.push_back(NodeHashes(nodes.back()));
   const NodeSource node = [&](int level, std::uint64_t index) -> Result<Digest> {
     return nodes[static_cast<std::size_t>(level)][index];
   };

@@ -12,6 +12,17 @@ namespace {
 
 constexpr std::size_t kSideBySideMin = 4;
 
+using NodeBytes = std::array<std::uint8_t, 65>;
+
+// 0x01 ‖ left ‖ right
+NodeBytes NodeMessage(const Digest& left, const Digest& right) {
+  NodeBytes node;
+  node[0] = 1;
+  std::memcpy(node.data() + 1, left.data(), 32);
+  std::memcpy(node.data() + 33, right.data(), 32);
+  return node;
+}
+
 Digest EmptyRoot() { return Sha256Of({}); }
 
 // Where RFC 6962 splits a tree of `size` leaves: the largest power of two below it.
@@ -91,13 +102,7 @@ struct Climb {
 
 Digest LeafHash(std::string_view leaf) { return Sha256Of({std::string_view("\0", 1), leaf}); }
 
-Digest NodeHash(const Digest& left, const Digest& right) {
-  std::array<std::uint8_t, 65> node;
-  node[0] = 1;
-  std::memcpy(node.data() + 1, left.data(), 32);
-  std::memcpy(node.data() + 33, right.data(), 32);
-  return Sha256Of({View(node)});
-}
+Digest NodeHash(const Digest& left, const Digest& right) { return Sha256Of({View(NodeMessage(left, right))}); }
 
 std::vector<Digest> LeafHashes(std::span<const std::string_view> leaves) {
   std::size_t bytes = leaves.size();
@@ -115,13 +120,11 @@ std::vector<Digest> LeafHashes(std::span<const std::string_view> leaves) {
 }
 
 std::vector<Digest> NodeHashes(std::span<const Digest> below) {
-  std::vector<std::array<std::uint8_t, 65>> nodes(below.size() / 2);
+  std::vector<NodeBytes> nodes(below.size() / 2);
   std::vector<std::string_view> messages;
   messages.reserve(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    nodes[i][0] = 1;
-    std::memcpy(nodes[i].data() + 1, below[2 * i].data(), 32);
-    std::memcpy(nodes[i].data() + 33, below[2 * i + 1].data(), 32);
+    nodes[i] = NodeMessage(below[2 * i], below[2 * i + 1]);
     messages.push_back(View(nodes[i]));
   }
   return Sha256Each(messages);
