@@ -325,7 +325,7 @@ void AddStandIn(Cli& cli, CLI::App* kikou) {
 
   CLI::App* drift = cli.Command(kikou, "drift", "模擬の機構の記録をずらす。誰がどうずれたかを1行ずつ出す", [a] { return DriftStandIn(*a); });
   drift->add_option("--dir", a->dir, "模擬の機構のディレクトリ")->required();
-  drift->add_option("--kind", a->kind, "drop、lose、duplicate、delay、release、alter、glyph、reorder、removed")->required();
+  drift->add_option("--kind", a->kind, "drop、lose、duplicate、delay、release、alter、glyph、reorder、removed、retention")->required();
   drift->add_option("--count", a->count, "人数");
   drift->add_option("--seed", a->seed, "乱数の種");
   drift->add_option("--ca-file", a->ca_file, "動いている模擬の機構の TLS 証明書を検証する CA (PEM)");

@@ -50,7 +50,7 @@ std::string_view ClassText(const std::string& name) {
   static const std::map<std::string, std::string_view> texts = {
       {"missing_there", "相手にない"}, {"missing_here", "県にない（通知漏れ等）"}, {"field", "項目の不一致"},
       {"order", "更新順番号の不一致"}, {"glyph", "文字の違い"},          {"duplicate", "番号の重複"},
-      {"removed_state", "消除の状態の違い"}};
+      {"removed_state", "消除の状態の違い"}, {"ancillary", "保存期間フラグの違い"}};
   const auto found = texts.find(name);
   return found == texts.end() ? std::string_view(name) : found->second;
 }

@@ -38,6 +38,7 @@ constexpr DifferenceKind kKinds[] = {{"missing_there", 'A', "県のみに存在�
                                      {"order", 'D', "更新順番号の欠番・逆転"},
                                      {"duplicate", 'F', "住民票コード又は個人番号の重複・食い違い"},
                                      {"removed_state", 'G', "消除の状態の違い"},
+                                     {"ancillary", 'H', "附帯の情報（保存期間フラグ）の違い"},
                                      {"glyph", 'E', "文字差（字形・外字の表し方だけの違い）"}};
 constexpr std::size_t kClasses = std::size(kKinds);
 constexpr std::size_t kGlyph = kClasses - 1;  // is no 不整合, and counted apart
@@ -62,7 +63,7 @@ struct Counts {
   }
 };
 
-// A to G without E, their sum, and E.
+// A to H without E, their sum, and E.
 void AppendHeadings(std::vector<std::string>& headings) {
   for (std::size_t i = 0; i < kGlyph; ++i) headings.emplace_back(1, kKinds[i].letter);
   headings.insert(headings.end(), {"計", "E"});
@@ -246,7 +247,7 @@ class Report {
     out.paragraphs.push_back(std::move(letters));
     out.paragraphs.emplace_back(
         "　方法の「回線」は機構と要約及び差分の行を通信回線で交わしたもの、「写し」は相手の写しの全行を突き合わせたもの、「要約」は写しの"
-        "要約を比べたものです。位置は、県の側をとった台帳の位置です。H（保存期間等の附帯の情報）は写しに含まれず、照合しません。");
+        "要約を比べたものです。位置は、県の側をとった台帳の位置です。");
     if (runs_.empty()) {
       out.paragraphs.emplace_back("　この期間に照合はありません。");
     } else {
@@ -258,7 +259,7 @@ class Report {
 
   // Of many comparisons those are left out that found nothing, but for the newest with each.
   Table ComparisonTable(std::vector<std::string>& paragraphs) const {
-    Table out{"照合ごとの結果", {20, 15, 11, 15, 20, 19, 7, 7, 7, 7, 7, 7, 9, 8},
+    Table out{"照合ごとの結果", {20, 15, 11, 15, 20, 19, 7, 7, 7, 7, 7, 7, 7, 9, 8},
               {"照合日時", "相手", "方法", "位置", "相手の\n基準日時", "県の件数\n相手の件数"}, {}, 5};
     AppendHeadings(out.headings);
     std::set<std::string> seen;
@@ -324,7 +325,7 @@ class Report {
       const std::string holder = Text(*run, "holder") == "kikou" ? "機構" : "その市町村";
       for (const auto& [municipality, counts] : (*run)["municipalities"].items()) newest[{municipality, holder}].Add(counts);
     }
-    Table table{"", {20, 16, 9, 9, 9, 9, 9, 9, 11, 9, 14}, {"市町村", "照合の相手"}, {}, 2};
+    Table table{"", {20, 16, 9, 9, 9, 9, 9, 9, 9, 11, 9, 14}, {"市町村", "照合の相手"}, {}, 2};
     AppendHeadings(table.headings);
     table.headings.emplace_back("最新の照合");
     for (const auto& [key, counts] : all) {
@@ -351,7 +352,7 @@ class Report {
   }
 
   Table NewCases() const {
-    Table out{"期間中に新たに見つかった案件", {36, 10, 10, 10, 10, 10, 10, 12, 10}, {"相手"}, {}, 1};
+    Table out{"期間中に新たに見つかった案件", {36, 10, 10, 10, 10, 10, 10, 10, 12, 10}, {"相手"}, {}, 1};
     AppendHeadings(out.headings);
     std::map<std::string, Counts> by_holder;
     for (const Case& each : cases_) {

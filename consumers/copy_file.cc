@@ -17,6 +17,7 @@
 #include "events/dates.h"
 #include "events/deleter.h"
 #include "ledger/spill_sort.h"
+#include "projections/copy_item.h"
 
 namespace daicho {
 namespace {
@@ -24,6 +25,7 @@ namespace {
 constexpr std::string_view kFormat = "daicho-copy/1";
 constexpr std::string_view kKikou = "kikou";
 constexpr std::string_view kResident = "resident", kRemoved = "removed";
+constexpr std::string_view kSuperseded = "superseded", kReceived = "received";
 
 // Named unlike those of other formats: GCC emits JsonText's lambda of a type without linkage as one for all files.
 struct FileHeader : CopyHeader {
@@ -44,11 +46,18 @@ std::optional<bool> RemovedFromStatus(std::string_view status) {
   return std::nullopt;
 }
 
+std::optional<v1::RetentionStart> RetentionFromWord(std::string_view word) {
+  if (word == kSuperseded) return v1::RETENTION_START_SUPERSEDED;
+  if (word == kReceived) return v1::RETENTION_START_RECEIVED;
+  return std::nullopt;
+}
+
 constexpr JsonField kRowFields[] = {
     JsonText<&v1::HeldCopy::mutable_resident_code>("resident_code", kRequired),
     JsonNumber<&v1::HeldCopy::set_update_number, 1>("update_number", kRequired),
     JsonWord<&v1::HeldCopy::set_removed, &RemovedFromStatus>("status", kRequired),
     JsonObject<&v1::HeldCopy::mutable_record>("record", kRequired, kRecordSchema),
+    JsonWord<&v1::HeldCopy::set_retention, &RetentionFromWord>("retention", kOptional),
 };
 constexpr JsonSchema kRowSchema = {kRowFields};
 
@@ -424,12 +433,25 @@ std::string CopyHeaderLine(const CopyHeader& header) {
   return out.append(",\"count\":").append(std::to_string(header.count)) += '}';
 }
 
+std::string_view RetentionWord(const v1::HeldCopy& row) {
+  switch (StatedRetention(row)) {
+    case v1::RETENTION_START_UNSPECIFIED: return {};
+    case v1::RETENTION_START_SUPERSEDED: return kSuperseded;
+    case v1::RETENTION_START_RECEIVED: return kReceived;
+    default: return "unknown";
+  }
+}
+
 std::string CopyLine(const v1::HeldCopy& row) {
   std::string out = "{\"resident_code\":";
   AppendJsonString(out, row.resident_code());
   out.append(",\"update_number\":").append(std::to_string(row.update_number()));
   out.append(",\"status\":\"").append(row.removed() ? kRemoved : kResident);
-  return out.append("\",\"record\":").append(RecordJson(row.record())) += '}';
+  out.append("\",\"record\":").append(RecordJson(row.record()));
+  if (const std::string_view word = RetentionWord(row); !word.empty()) {
+    out.append(",\"retention\":\"").append(word) += '"';
+  }
+  return out += '}';
 }
 
 }  // namespace daicho

@@ -90,5 +90,7 @@ std::string FileErrorsJson(const std::vector<FileError>& errors);
 // The lines without their newlines.
 std::string CopyHeaderLine(const CopyHeader& header);
 std::string CopyLine(const v1::HeldCopy& row);
+// "superseded" or "received", of a 保存期間フラグ that is not what the row's state asks for; else empty.
+std::string_view RetentionWord(const v1::HeldCopy& row);
 
 }  // namespace daicho

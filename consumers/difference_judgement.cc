@@ -20,7 +20,7 @@ void CountOne(google::protobuf::RepeatedPtrField<v1::DifferenceCount>& counts, v
   count.set_count(1);
 }
 
-constexpr std::string_view kUpdateNumber = "update_number", kStatus = "status";
+constexpr std::string_view kUpdateNumber = "update_number", kStatus = "status", kRetention = "retention";
 
 // Whether the event has whole rows, not the fields that differ.
 bool IsWhole(const v1::DifferenceFound& found) {
@@ -34,6 +34,7 @@ v1::HeldCopy Told(const v1::DifferenceFound& found) {
   const auto differs = [&](std::string_view field) { return std::ranges::find(found.fields(), field) != found.fields().end(); };
   if (!differs(kUpdateNumber)) out.clear_update_number();
   if (!differs(kStatus)) out.clear_removed();
+  if (!differs(kRetention)) out.clear_retention();
   return out;
 }
 
@@ -202,6 +203,8 @@ std::optional<v1::HeldCopy> RowThere(const v1::DifferenceFound& found, const v1:
       out.set_update_number(there.update_number());
     } else if (field == kStatus) {
       out.set_removed(there.removed());
+    } else if (field == kRetention) {
+      out.set_retention(there.retention());
     } else if (const auto* of = type->FindFieldByName(field)) {
       out.record().GetReflection()->SwapFields(out.mutable_record(), there.mutable_record(), {of});
     }

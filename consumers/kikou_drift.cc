@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "consumers/copy_file.h"
 #include "consumers/generate/random.h"
 #include "events/codes.h"
 
@@ -109,12 +110,21 @@ Result<Hit> Removed(Change& change, Random&, v1::HeldCopy row) {
   return Hit(ordered_json{{"removed", removed}});
 }
 
-constexpr std::array<std::pair<std::string_view, Blow>, 6> kBlows = {{{"drop", Drop},
+Result<Hit> Retention(Change& change, Random&, v1::HeldCopy row) {
+  row.set_retention(row.removed() ? v1::RETENTION_START_SUPERSEDED : v1::RETENTION_START_RECEIVED);
+  const std::string_view word = RetentionWord(row);
+  if (word.empty()) return Hit();
+  RETURN_IF_ERROR(change.Put(std::move(row)));
+  return Hit(ordered_json{{"retention", word}});
+}
+
+constexpr std::array<std::pair<std::string_view, Blow>, 7> kBlows = {{{"drop", Drop},
                                                                      {"duplicate", Duplicate},
                                                                      {"alter", Alter},
                                                                      {"glyph", Glyph},
                                                                      {"reorder", Reorder},
-                                                                     {"removed", Removed}}};
+                                                                     {"removed", Removed},
+                                                                     {"retention", Retention}}};
 
 std::string Line(const std::string& kind, const std::string& code, const ordered_json& more) {
   ordered_json line = {{"kind", kind}, {"resident_code", code}};
@@ -167,7 +177,7 @@ Result<std::string> ApplyDrift(KikouHolding& holding, const kikou::Drift& drift)
     (drift.kind() == "lose" ? pending.lost : pending.delayed) += drift.count();
     change->SetPending(pending);
   } else {
-    return Invalid("kind: drop, lose, duplicate, delay, release, alter, glyph, reorder or removed");
+    return Invalid("kind: drop, lose, duplicate, delay, release, alter, glyph, reorder, removed or retention");
   }
   std::string out;
   for (const std::string& line : change->told()) out += line + "\n";

@@ -6,9 +6,10 @@
 //   delay      a coming notice waits for release    release  what waited is taken; count and seed say nothing
 //   alter      a field is changed                   glyph    a character becomes its variant, or loses its selector
 //   reorder    an earlier notice stands             removed  記載 becomes 消除, or the reverse
+//   retention  保存期間フラグ is not what the state asks for
 //
 // A hit is a line of JSON: {"kind","resident_code"} and, by kind, "copy" (the code of the duplicate), "field",
-// "update_number" (that stands now), "removed", "position" (of a notice).
+// "update_number" (that stands now), "removed", "retention", "position" (of a notice).
 #pragma once
 
 #include <string>

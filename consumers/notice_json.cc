@@ -214,6 +214,7 @@ std::string_view DifferenceClassName(v1::DifferenceClass difference_class) {
     case v1::DIFFERENCE_CLASS_GLYPH: return "glyph";
     case v1::DIFFERENCE_CLASS_DUPLICATE: return "duplicate";
     case v1::DIFFERENCE_CLASS_REMOVED_STATE: return "removed_state";
+    case v1::DIFFERENCE_CLASS_ANCILLARY: return "ancillary";
     default: return "unknown";
   }
 }

@@ -62,6 +62,7 @@ ordered_json SideJson(const v1::HeldCopy& row, const std::vector<std::string>& f
     if (v1::ResidentRecord::descriptor()->FindFieldByName(field) != nullptr) shown.push_back(field);
   }
   ordered_json out = {{"update_number", row.update_number()}, {"status", row.removed() ? "removed" : "resident"}};
+  if (const std::string_view word = RetentionWord(row); !word.empty()) out["retention"] = word;
   out["record"] = fields.empty() ? ordered_json::parse(RecordJson(row.record()))
                                  : ordered_json::parse(ReleasedRecordJson(notice, shown));
   return out;
@@ -186,10 +187,11 @@ struct Reconciling::Comparison {
     }
     if (!held.slot || each.there.empty()) return out;
     ASSIGN_OR_RETURN(const std::vector<Version> history, file().History(*held.slot, at()));
-    const std::string theirs = each.there.front().SerializeAsString();
-    const auto agreed = std::ranges::find_if(
-        history.rbegin(), history.rend(),
-        [&](const Version& version) { return HeldRow(version.notice).SerializeAsString() == theirs; });
+    const v1::HeldCopy& there = each.there.front();
+    const auto agreed = std::ranges::find_if(history.rbegin(), history.rend(), [&](const Version& version) {
+      const v1::HeldCopy ours = HeldRow(version.notice);
+      return ours.resident_code() == there.resident_code() && !CompareRows(&ours, &there, *VariantTable::Shipped());
+    });
     if (agreed == history.rend()) return out;
     out["agreed_at"] = agreed->position.value();
     ordered_json since = ordered_json::array();

@@ -5,6 +5,7 @@
 
 #include "events/codes.h"
 #include "events/utf8.h"
+#include "projections/copy_item.h"
 #include "projections/folding.h"
 
 namespace daicho {
@@ -144,13 +145,16 @@ std::optional<RowDifference> CompareRows(const v1::HeldCopy* here, const v1::Hel
   RowDifference out{v1::DIFFERENCE_CLASS_UNSPECIFIED, std::move(fields.differing())};
   const bool ordered = here->update_number() == there->update_number();
   const bool same_state = here->removed() == there->removed();
+  const bool same_retention = StatedRetention(*here) == StatedRetention(*there);
   if (!ordered) out.fields.push_back("update_number");
   if (!same_state) out.fields.push_back("status");
+  if (!same_retention) out.fields.push_back("retention");
   if (out.fields.empty()) return std::nullopt;
   out.difference_class = !same_state      ? v1::DIFFERENCE_CLASS_REMOVED_STATE
                          : !ordered       ? v1::DIFFERENCE_CLASS_ORDER
-                         : fields.alike() ? v1::DIFFERENCE_CLASS_GLYPH
-                                          : v1::DIFFERENCE_CLASS_FIELD;
+                         : !fields.alike() ? v1::DIFFERENCE_CLASS_FIELD
+                         : !same_retention ? v1::DIFFERENCE_CLASS_ANCILLARY
+                                           : v1::DIFFERENCE_CLASS_GLYPH;
   return out;
 }
 

@@ -18,7 +18,7 @@ namespace v1 = events::v1;
 
 struct RowDifference {
   v1::DifferenceClass difference_class = v1::DIFFERENCE_CLASS_UNSPECIFIED;
-  // Those of v1::ResidentRecord in its order, then "update_number", "status". Empty where one side has no row.
+  // Those of v1::ResidentRecord in its order, then "update_number", "status", "retention". Empty where one side has no row.
   std::vector<std::string> fields;
 };
 
@@ -28,12 +28,13 @@ struct RowDifference {
 //   MISSING_THERE, MISSING_HERE   one side has no row
 //   REMOVED_STATE                 消除 on one side
 //   ORDER                         更新順番号 differ
+//   ANCILLARY                     保存期間フラグ, and no field but by how its characters are written
 //   GLYPH                         what differs is how characters are written: selectors, 異体字, images of 外字
 //   FIELD                         anything else
 std::optional<RowDifference> CompareRows(const v1::HeldCopy* here, const v1::HeldCopy* there,
                                          const VariantTable& variants);
 
-// Who it is, the update number, the state, and those fields of the record; without `fields` the whole row.
+// Who it is, the update number, the state with its 保存期間フラグ, and those fields of the record; without `fields` the whole row.
 v1::HeldCopy DifferingFields(const v1::HeldCopy& row, const std::vector<std::string>& fields);
 
 // 個人番号 that stand for two 住民票コード, over the rows of both sides. 16 bytes a row.

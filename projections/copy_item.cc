@@ -36,6 +36,11 @@ std::uint64_t Digits(std::string_view code) {
   return number;
 }
 
+// The flag that goes with the state (令30条の6): no row says it again.
+v1::RetentionStart RetentionOf(bool removed) {
+  return removed ? v1::RETENTION_START_RECEIVED : v1::RETENTION_START_SUPERSEDED;
+}
+
 // HeldCopy up to its record, as Protobuf serialises it: fields in order, none that is zero.
 std::string HeadOf(std::string_view code, std::uint32_t update_number, bool removed) {
   std::string head = {'\x0a', static_cast<char>(code.size())};
@@ -46,13 +51,14 @@ std::string HeadOf(std::string_view code, std::uint32_t update_number, bool remo
 }
 
 CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_number, bool removed,
-                const v1::ResidentRecord* record) {
+                const v1::ResidentRecord* record, v1::RetentionStart retention) {
   CHECK(IsDigits(code, kResidentCodeDigits));
   std::string head = HeadOf(code, update_number, removed), body;
   if (record != nullptr) {
     record->SerializeToString(&body);  // no map fields: the bytes are the same for the same record
     AppendVarint(head += '\x22', body.size());
   }
+  if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(body += '\x28', retention);
   return {Digits(code), key.Mac({head, body})};
 }
 
@@ -80,12 +86,12 @@ CopyKeying::CopyKeying(const CopyKey& key)
 
 CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
   return ItemOf(rows_, row.resident_code(), row.update_number(), row.removed(),
-                row.has_record() ? &row.record() : nullptr);
+                row.has_record() ? &row.record() : nullptr, StatedRetention(row));
 }
 
 CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {
   return ItemOf(rows_, notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
-                notice.has_record() ? &notice.record() : nullptr);
+                notice.has_record() ? &notice.record() : nullptr, v1::RETENTION_START_UNSPECIFIED);
 }
 
 CopyKeying::Mask CopyKeying::MaskOf(std::uint64_t id_low, std::uint64_t id_high) const {
@@ -125,6 +131,10 @@ Result<CopyName> CopyKeying::Open(const CopySymbol& symbol, std::uint64_t& seed)
   std::memcpy(name.id.data(), &symbol.id_low, name.id.size());
   seed = mask.tag;
   return name;
+}
+
+v1::RetentionStart StatedRetention(const v1::HeldCopy& row) {
+  return row.retention() == RetentionOf(row.removed()) ? v1::RETENTION_START_UNSPECIFIED : row.retention();
 }
 
 v1::HeldCopy HeldRow(const v1::UpdateNotice& notice) {

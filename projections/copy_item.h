@@ -96,7 +96,9 @@ class CopyKeying {
   std::uint64_t multiplier_;  // of the code, below 2^61 - 1
 };
 
-// The row of a copy that a notice leaves.
+// The row's 保存期間フラグ; UNSPECIFIED where it is what the row's state asks for, said or not.
+v1::RetentionStart StatedRetention(const v1::HeldCopy& row);
+// The row of a copy that a notice leaves. Its 保存期間フラグ is what its state asks for.
 v1::HeldCopy HeldRow(const v1::UpdateNotice& notice);
 // "24727059608" of its number, and back. Errors: kInvalid unless it is a 住民票コード with its check digit.
 std::string CodeText(std::uint64_t code);

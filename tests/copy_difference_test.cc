@@ -149,6 +149,32 @@ TEST(CompareRows, OrderComesBeforeFieldsAndTheStateBeforeOrder) {
   });
 }
 
+TEST(CompareRows, TheRetentionFlagIsComparedWhereItIsNotWhatTheStateAsksFor) {
+  ExpectDifference(v1::DIFFERENCE_CLASS_ANCILLARY, {"retention"},
+                   [](auto& row) { row.set_retention(v1::RETENTION_START_RECEIVED); });
+  ExpectDifference(v1::DIFFERENCE_CLASS_ANCILLARY, {"name", "retention"}, [](auto& row) {
+    row.mutable_record()->set_name("渡邊 花子");
+    row.set_retention(v1::RETENTION_START_RECEIVED);
+  });
+  ExpectDifference(v1::DIFFERENCE_CLASS_FIELD, {"birth", "retention"}, [](auto& row) {
+    row.mutable_record()->set_birth("1988-02-28");
+    row.set_retention(v1::RETENTION_START_RECEIVED);
+  });
+  ExpectDifference(v1::DIFFERENCE_CLASS_REMOVED_STATE, {"status", "retention"}, [](auto& row) {
+    row.set_removed(true);
+    row.set_retention(v1::RETENTION_START_SUPERSEDED);
+  });
+  ExpectDifference(v1::DIFFERENCE_CLASS_REMOVED_STATE, {"status"}, [](auto& row) {
+    row.set_removed(true);
+    row.set_retention(v1::RETENTION_START_RECEIVED);
+  });
+  v1::HeldCopy said = Row();
+  said.set_retention(v1::RETENTION_START_SUPERSEDED);
+  const v1::HeldCopy row = Row();
+  EXPECT_EQ(CompareRows(&row, &said, *VariantTable::Shipped()), std::nullopt);
+  EXPECT_EQ(StatedRetention(said), v1::RETENTION_START_UNSPECIFIED);
+}
+
 TEST(DifferingFields, KeepsThoseFieldsAndWhoItIs) {
   v1::HeldCopy kept = DifferingFields(Row(), {"birth", "update_number"});
   v1::HeldCopy expected;
@@ -248,6 +274,13 @@ TEST(CompareCopies, FindsWhatTheFingerprintsFind) {
           expected[code] = {v1::DIFFERENCE_CLASS_MISSING_HERE, {}};
           there.push_back(theirs);
           continue;
+        case 6:
+          theirs.set_retention(v1::RETENTION_START_RECEIVED);
+          expected[code] = {v1::DIFFERENCE_CLASS_ANCILLARY, {"retention"}};
+          break;
+        case 7:
+          theirs.set_retention(v1::RETENTION_START_SUPERSEDED);  // what the state asks for, said
+          break;
         default:
           break;
       }

@@ -92,6 +92,14 @@ TEST_F(CopyFileTest, ReadsWhatItsFormatSays) {
   EXPECT_EQ(Lines(file), (Expected{kFirst, kSecond}));
 }
 
+TEST_F(CopyFileTest, TheRetentionFlagIsWrittenWhereItIsNotWhatTheStatusAsksFor) {
+  const std::string said = Replaced(kFirst, "}}", R"(},"retention":"received"})");
+  const std::string unsaid = Replaced(kSecond, "}}}", R"(}},"retention":"received"})");
+  CopyFile file = Read(File(CopyHeaderLine(kHeader), {said, unsaid})).value();
+  ASSERT_TRUE(file.errors().empty());
+  EXPECT_EQ(Lines(file), (Expected{said, kSecond}));
+}
+
 TEST_F(CopyFileTest, OfNobodyIsGood) {
   EXPECT_EQ(Errors(R"({"format":"daicho-copy/1","holder":"kikou","as_of":"2026-11-24T00:00:00Z","count":0})"
                    "\n"),
@@ -129,6 +137,7 @@ TEST_F(CopyFileTest, EveryNumberIsChecked) {
   EXPECT_EQ(LineErrors("\"102016\"", "\"\""), Expected{"2:record.address.municipality:format"});
   EXPECT_EQ(LineErrors(":7,", ":0,"), Expected{"2:update_number:range"});
   EXPECT_EQ(LineErrors("\"resident\"", "\"moved\""), Expected{"2:status:unknown_value"});
+  EXPECT_EQ(LineErrors("}}", "},\"retention\":\"admitted\"}"), Expected{"2:retention:unknown_value"});
 }
 
 TEST_F(CopyFileTest, WhetherARecordIsRightIsNotJudged) {

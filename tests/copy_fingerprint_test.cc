@@ -133,6 +133,11 @@ TEST(CopyItem, IsAKeyedHashOfTheRowAsProtobufSerialisesIt) {
   const HmacKey key(HkdfSha256("daicho/copy/1\n", View(kKey.secret), info, 32));
   v1::HeldCopy row = Row();
   EXPECT_EQ(keying.Item(row), (CopyItem{24'727'059'608, key.Mac({row.SerializeAsString()})}));
+  row.set_retention(v1::RETENTION_START_RECEIVED);
+  EXPECT_EQ(keying.Item(row).mac, key.Mac({row.SerializeAsString()}));
+  row.set_retention(v1::RETENTION_START_SUPERSEDED);  // as the state asks for: never said
+  EXPECT_EQ(keying.Item(row), keying.Item(Row()));
+  row.clear_retention();
   row.set_removed(true);
   EXPECT_EQ(keying.Item(row).mac, key.Mac({row.SerializeAsString()}));
   row.clear_record();

@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("DAICHO_KILLS", 4))
 SEED = os.environ.get("DAICHO_SEED", "5")
 
 DRIFTS = {"drop": {"missing_there"}, "duplicate": {"duplicate"}, "alter": {"field", "duplicate"}, "glyph": {"glyph"},
-          "reorder": {"order", "removed_state", "duplicate"}, "removed": {"removed_state"}}
+          "reorder": {"order", "removed_state", "duplicate"}, "removed": {"removed_state"}, "retention": {"ancillary"}}
 
 
 class Reconciling(unittest.TestCase):
