@@ -58,7 +58,7 @@ CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_
     record->SerializeToString(&body);  // no map fields: the bytes are the same for the same record
     AppendVarint(head += '\x22', body.size());
   }
-  if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(body += '\x28', retention);
+  if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(body += '\x28', static_cast<std::uint64_t>(retention));
   return {Digits(code), key.Mac({head, body})};
 }
 
