@@ -11,6 +11,7 @@
 #include "consumers/matching_files.h"
 #include "consumers/progress.h"
 #include "events/codes.h"
+#include "events/sanitizers.h"
 #include "events/tree_head.h"
 #include "ledger/files.h"
 #include "projections/projector.h"
@@ -114,9 +115,10 @@ int IssuerAdd(const Arguments& a) {
 }
 
 int Serve(const Arguments& a) {
-#ifndef __SANITIZE_ADDRESS__  // whose search for leaks reads this process as a debugger does
-  if (Status status = ProtectProcessMemory(); !status.ok()) return Fail(status);
-#endif
+  // AddressSanitizer's search for leaks reads this process as a debugger does.
+  if (!kAddressSanitizer) {
+    if (Status status = ProtectProcessMemory(); !status.ok()) return Fail(status);
+  }
   auto home = OpenHome(a.cli.home);
   if (!home.ok()) return Fail(home.status());
   NodeOptions options;

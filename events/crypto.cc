@@ -13,7 +13,7 @@
 #include <new>
 
 #include "events/deleter.h"
-#include "events/leaks.h"
+#include "events/sanitizers.h"
 
 namespace daicho {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "events/leaks.h"
+#include "events/sanitizers.h"
 #include "ledger/files.h"
 
 namespace daicho {
