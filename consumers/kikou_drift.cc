@@ -113,7 +113,6 @@ Result<Hit> Removed(Change& change, Random&, v1::HeldCopy row) {
 Result<Hit> Retention(Change& change, Random&, v1::HeldCopy row) {
   row.set_retention(row.removed() ? v1::RETENTION_START_SUPERSEDED : v1::RETENTION_START_RECEIVED);
   const std::string_view word = RetentionWord(row);
-  if (word.empty()) return Hit();
   RETURN_IF_ERROR(change.Put(std::move(row)));
   return Hit(ordered_json{{"retention", word}});
 }
