@@ -235,7 +235,9 @@ TEST_F(CmsTest, ALongFileTakesNoMoreMemoryThanAShortOne) {
   ASSERT_FALSE(FileExists(Path("long")));
   const Digest digest = file->Finish().value();
   ASSERT_TRUE(OpenCmsFile(agency_.opener, Path("long"), Path("out")).ok());
-  if (!kAddressSanitizer && !kThreadSanitizer) EXPECT_LT(PeakKilobytes() - before, 8'000);
+  if (!kAddressSanitizer && !kThreadSanitizer) {
+    EXPECT_LT(PeakKilobytes() - before, 8'000);
+  }
   EXPECT_EQ(Sha256Of({ReadFile(Path("long")).value()}), digest);
   EXPECT_EQ(Sha256Of({ReadFile(Path("out")).value()}), content.Final());
   EXPECT_EQ(Sha256Of({OpenedByOpenssl("long")}), Sha256Of({ReadFile(Path("out")).value()}));
