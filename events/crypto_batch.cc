@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "events/crypto.h"
 #include "events/deleter.h"
 
 namespace daicho {
@@ -26,25 +25,22 @@ IMB_MGR* Manager() {
   return manager.get();
 }
 
-}  // namespace
-
-std::vector<Digest> Sha256Each(std::span<const std::string_view> messages) {
+// What a job of the library needs beside its message, and the same of one message alone.
+template <typename Ask, typename Alone>
+std::vector<Digest> Each(std::span<const std::string_view> messages, const Ask& ask, const Alone& alone) {
   std::vector<Digest> out(messages.size());
-  if (messages.size() < kMessagesMin) {
-    for (std::size_t i = 0; i < messages.size(); ++i) out[i] = Sha256Of({messages[i]});
-    return out;
-  }
-  IMB_MGR* const manager = Manager();
+  const bool few = messages.size() < kMessagesMin;
+  IMB_MGR* const manager = few ? nullptr : Manager();
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i].empty() || messages[i].size() > kLaneBytesMax) {
-      out[i] = Sha256Of({messages[i]});
+    if (few || messages[i].empty() || messages[i].size() > kLaneBytesMax) {
+      out[i] = alone(messages[i]);
       continue;
     }
     IMB_JOB* const job = IMB_GET_NEXT_JOB(manager);
     job->cipher_mode = IMB_CIPHER_NULL;
     job->cipher_direction = IMB_DIR_ENCRYPT;
     job->chain_order = IMB_ORDER_HASH_CIPHER;
-    job->hash_alg = IMB_AUTH_SHA_256;
+    ask(*job);
     job->src = Data(messages[i]);
     job->hash_start_src_offset_in_bytes = 0;
     job->msg_len_to_hash_in_bytes = messages[i].size();
@@ -54,8 +50,44 @@ std::vector<Digest> Sha256Each(std::span<const std::string_view> messages) {
       CHECK(done->status == IMB_STATUS_COMPLETED);
     }
   }
+  if (few) return out;
   while (const IMB_JOB* const done = IMB_FLUSH_JOB(manager)) CHECK(done->status == IMB_STATUS_COMPLETED);
   return out;
+}
+
+// The state behind the key's block, which is what the library is told of a key.
+using KeyState = std::array<std::uint8_t, 32>;
+KeyState Behind(const Key256& key, std::uint8_t pad) {
+  std::array<std::uint8_t, IMB_SHA_256_BLOCK_SIZE> block;
+  block.fill(pad);
+  for (std::size_t i = 0; i < key.size(); ++i) block[i] ^= key[i];
+  alignas(std::uint32_t) KeyState state;
+  IMB_SHA256_ONE_BLOCK(Manager(), block.data(), state.data());
+  Wipe(block.data(), block.size());
+  return state;
+}
+
+}  // namespace
+
+std::vector<Digest> Sha256Each(std::span<const std::string_view> messages) {
+  return Each(
+      messages, [](IMB_JOB& job) { job.hash_alg = IMB_AUTH_SHA_256; },
+      [](std::string_view message) { return Sha256Of({message}); });
+}
+
+std::vector<Digest> HmacSha256Each(const Key256& key, std::span<const std::string_view> messages) {
+  alignas(16) KeyState inner = Behind(key, 0x36), outer = Behind(key, 0x5c);
+  auto macs = Each(
+      messages,
+      [&](IMB_JOB& job) {
+        job.hash_alg = IMB_AUTH_HMAC_SHA_256;
+        job.u.HMAC._hashed_auth_key_xor_ipad = inner.data();
+        job.u.HMAC._hashed_auth_key_xor_opad = outer.data();
+      },
+      [&](std::string_view message) { return HmacSha256(key, message); });
+  Wipe(inner.data(), inner.size());
+  Wipe(outer.data(), outer.size());
+  return macs;
 }
 
 }  // namespace daicho

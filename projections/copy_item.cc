@@ -1,8 +1,10 @@
 #include "projections/copy_item.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "events/codes.h"
+#include "events/crypto_batch.h"
 
 namespace daicho {
 namespace {
@@ -12,6 +14,7 @@ static_assert(std::endian::native == std::endian::little, "words are kept little
 __extension__ using Wide = unsigned __int128;
 
 constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+constexpr std::size_t kRowsTogether = 256;
 constexpr std::uint64_t kCodeMask = (std::uint64_t{1} << 40) - 1;
 
 std::string Subkey(const CopyKey& key, std::string_view use, std::size_t size) {
@@ -50,16 +53,28 @@ std::string HeadOf(std::string_view code, std::uint32_t update_number, bool remo
   return head;
 }
 
-CopyItem ItemOf(const HmacKey& key, std::string_view code, std::uint32_t update_number, bool removed,
-                const v1::ResidentRecord* record, v1::RetentionStart retention) {
+std::string BytesOf(std::string_view code, std::uint32_t update_number, bool removed, const v1::ResidentRecord* record,
+                    v1::RetentionStart retention) {
   CHECK(IsDigits(code, kResidentCodeDigits));
-  std::string head = HeadOf(code, update_number, removed), body;
+  std::string bytes = HeadOf(code, update_number, removed);
   if (record != nullptr) {
+    std::string body;
     record->SerializeToString(&body);  // no map fields: the bytes are the same for the same record
-    AppendVarint(head += '\x22', body.size());
+    AppendVarint(bytes += '\x22', body.size());
+    bytes += body;
   }
-  if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(body += '\x28', static_cast<std::uint64_t>(retention));
-  return {Digits(code), key.Mac({head, body})};
+  if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(bytes += '\x28', static_cast<std::uint64_t>(retention));
+  return bytes;
+}
+
+std::string BytesOf(const v1::HeldCopy& row) {
+  return BytesOf(row.resident_code(), row.update_number(), row.removed(), row.has_record() ? &row.record() : nullptr,
+                 StatedRetention(row));
+}
+
+std::string BytesOf(const v1::UpdateNotice& notice) {
+  return BytesOf(notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
+                 notice.has_record() ? &notice.record() : nullptr, v1::RETENTION_START_UNSPECIFIED);
 }
 
 }  // namespace
@@ -79,19 +94,32 @@ CopyName NameOf(const CopyItem& item) {
 CopyKeying::CopyKeying(const CopyKey& key)
     : epoch_(key.epoch),
       key_id_(ToArray<8>(Subkey(key, "key id", 8)).value()),
-      rows_(Subkey(key, "rows", 32)),
+      rows_(ToArray<32>(Subkey(key, "rows", 32)).value()),
+      row_(View(rows_)),
       file_(Subkey(key, "file", 32)),
       cells_(ToArray<32>(Subkey(key, "cells", 32)).value()),
       multiplier_(Word(Data(Subkey(key, "codes", 8))) % kPrime) {}
 
 CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
-  return ItemOf(rows_, row.resident_code(), row.update_number(), row.removed(),
-                row.has_record() ? &row.record() : nullptr, StatedRetention(row));
+  return {Digits(row.resident_code()), row_.Mac({BytesOf(row)})};
 }
 
 CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {
-  return ItemOf(rows_, notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
-                notice.has_record() ? &notice.record() : nullptr, v1::RETENTION_START_UNSPECIFIED);
+  return {Digits(notice.resident_code()), row_.Mac({BytesOf(notice)})};
+}
+
+Status CopyItemMaker::Add(KeySlot subject, const v1::UpdateNotice& notice) {
+  rows_.push_back({subject, Digits(notice.resident_code()), BytesOf(notice)});
+  return rows_.size() < kRowsTogether ? Status() : Flush();
+}
+
+Status CopyItemMaker::Flush() {
+  std::vector<std::string_view> bytes(rows_.size());
+  std::ranges::transform(rows_, bytes.begin(), &Row::bytes);
+  const std::vector<Digest> macs = HmacSha256Each(keying_->rows_, bytes);
+  for (std::size_t i = 0; i < rows_.size(); ++i) RETURN_IF_ERROR(take_(rows_[i].subject, {rows_[i].code, macs[i]}));
+  rows_.clear();
+  return {};
 }
 
 CopyKeying::Mask CopyKeying::MaskOf(std::uint64_t id_low, std::uint64_t id_high) const {

@@ -8,11 +8,14 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "events/consistency.pb.h"
 #include "events/crypto.h"
+#include "events/ids.h"
 
 namespace daicho {
 
@@ -83,6 +86,7 @@ class CopyKeying {
   Digest Seal(std::string_view bytes) const { return file_.Mac({bytes}); }
 
  private:
+  friend class CopyItemMaker;
   struct Mask {
     std::uint64_t pad, tag;
   };
@@ -91,9 +95,32 @@ class CopyKeying {
 
   std::uint32_t epoch_;
   KeyId key_id_;
-  HmacKey rows_, file_;
+  Key256 rows_;
+  HmacKey row_, file_;
   Key256 cells_;
   std::uint64_t multiplier_;  // of the code, below 2^61 - 1
+};
+
+// The items of many notices' rows, their macs made side by side: for less than half where there are many.
+class CopyItemMaker {
+ public:
+  using Take = std::function<Status(KeySlot subject, const CopyItem& item)>;
+  // `take` gets them in the order of Add, some rows later.
+  CopyItemMaker(std::shared_ptr<const CopyKeying> keying, Take take) : keying_(std::move(keying)), take_(std::move(take)) {}
+  // Errors: of `take`, after which there is no more to be added.
+  Status Add(KeySlot subject, const v1::UpdateNotice& notice);
+  // Those that wait: before it goes.
+  Status Flush();
+
+ private:
+  struct Row {
+    KeySlot subject;
+    std::uint64_t code;
+    std::string bytes;
+  };
+  std::shared_ptr<const CopyKeying> keying_;
+  Take take_;
+  std::vector<Row> rows_;
 };
 
 // The row's 保存期間フラグ; UNSPECIFIED where it is what the row's state asks for, said or not.

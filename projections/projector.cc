@@ -184,10 +184,7 @@ struct Projector::Impl {
     const bool first = orphan || version.effect == v1::EFFECT_ENTERED;
     writer.PutVersion(version, subject, *payload, first);
     if (search_writer != nullptr && !in_bulk) search_writer->Add(version, subject, first);
-    if (copies != nullptr) {
-      if (in_bulk) copies->PutInBulk(version, subject, writer.put());
-      else RETURN_IF_ERROR(copies->Add(version, subject, first));
-    }
+    if (copies != nullptr) RETURN_IF_ERROR(copies->Add(version, subject, first));
     record_file::AddContent(digest, version.issuer, *payload);
     return {};
   }
@@ -312,6 +309,7 @@ struct Projector::Impl {
       if (Status status = load.Add(family, key, value); added.ok()) added = std::move(status);
     };
     record_file::Writer writer(put, [](Family, std::string_view) {});
+    if (copies != nullptr) copies->BeginBulk(put);
     while (reader->Next(0) < end || !replay.between_submissions()) {
       ASSIGN_OR_RETURN(const auto records, reader->Poll(kPollRecords, milliseconds(100)));
       for (std::size_t i = 0; i < records.size(); ++i) {
@@ -321,6 +319,8 @@ struct Projector::Impl {
       RETURN_IF_ERROR(added);
       Progress(end);
     }
+    if (copies != nullptr) RETURN_IF_ERROR(copies->EndBulk());
+    RETURN_IF_ERROR(added);
     RETURN_IF_ERROR(load.Finish());
     if (search_writer != nullptr) RETURN_IF_ERROR(search_writer->Build(*store, options.bulk_buffer_bytes));
     StoreBatch batch;

@@ -59,12 +59,15 @@ bool LeavesRow(v1::Effect effect) { return effect != v1::EFFECT_REMOVED_LATE && 
 Result<RecordCopy> RecordCopy::Gather(const Store& record_file, std::shared_ptr<const CopyKeying> keying, Position at,
                                       const std::function<bool(const v1::UpdateNotice&)>& wanted) {
   RecordCopy copy(record_file, at, CopyFingerprint(keying));
-  RETURN_IF_ERROR(ReadStanding(record_file, at, [&](KeySlot, const v1::UpdateNotice& notice) -> Status {
-    if (wanted && !wanted(notice)) return {};
-    copy.items_.push_back(keying->Item(notice));
-    copy.fingerprint_.Add(copy.items_.back());
+  CopyItemMaker maker(keying, [&](KeySlot, const CopyItem& item) -> Status {
+    copy.items_.push_back(item);
+    copy.fingerprint_.Add(item);
     return {};
+  });
+  RETURN_IF_ERROR(ReadStanding(record_file, at, [&](KeySlot subject, const v1::UpdateNotice& notice) -> Status {
+    return wanted && !wanted(notice) ? Status() : maker.Add(subject, notice);
   }));
+  RETURN_IF_ERROR(maker.Flush());
   std::ranges::sort(copy.items_, {}, &CopyItem::code);
   return copy;
 }
@@ -156,11 +159,13 @@ Status RecordCopies::MakeItems(Position next) {
   }
   RETURN_IF_ERROR(it.status());
   if (next > Position(0)) {
-    RETURN_IF_ERROR(ReadStanding(store_, Position(next.value() - 1), [&](KeySlot subject, const v1::UpdateNotice& notice) {
-      batch.Put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(notice)));
+    CopyItemMaker maker(keying_, [&](KeySlot subject, const CopyItem& item) {
+      batch.Put(RecordFile::kCopies, SlotKey(subject), EncodeItem(item));
       write(false);
       return written;
-    }));
+    });
+    RETURN_IF_ERROR(ReadStanding(store_, Position(next.value() - 1), std::bind_front(&CopyItemMaker::Add, &maker)));
+    RETURN_IF_ERROR(maker.Flush());
   }
   batch.Put(RecordFile::kMeta, kKeyKey, View(keying_->key_id()));
   write(true);
@@ -184,6 +189,7 @@ Result<std::optional<CopyItem>> RecordCopies::Standing(KeySlot subject) const {
 
 Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
   if (!LeavesRow(version.effect)) return {};
+  if (bulk_) return bulk_->Add(subject, version.notice);
   Change change{.position = version.position, .subject = subject, .before = {}, .after = keying_->Item(version.notice)};
   if (!first) {
     ASSIGN_OR_RETURN(change.before, Standing(subject));
@@ -193,8 +199,17 @@ Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
   return {};
 }
 
-void RecordCopies::PutInBulk(const Version& version, KeySlot subject, const record_file::Writer::Put& put) const {
-  if (LeavesRow(version.effect)) put(RecordFile::kCopies, SlotKey(subject), EncodeItem(keying_->Item(version.notice)));
+void RecordCopies::BeginBulk(record_file::Writer::Put put) {
+  bulk_.emplace(keying_, [put = std::move(put)](KeySlot subject, const CopyItem& item) -> Status {
+    put(RecordFile::kCopies, SlotKey(subject), EncodeItem(item));
+    return {};
+  });
+}
+
+Status RecordCopies::EndBulk() {
+  RETURN_IF_ERROR(bulk_->Flush());
+  bulk_.reset();
+  return {};
 }
 
 void RecordCopies::PutKey(const record_file::Writer::Put& put) const {

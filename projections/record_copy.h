@@ -65,8 +65,10 @@ class RecordCopies {
 
   // Takes the row that a notice leaves, unless it stands behind a newer one. `first`: the subject has no version before it.
   Status Add(const Version& version, KeySlot subject, bool first);
-  // Into a bulk load, where of two entries under one key the later counts; to be followed by PutKey and Load.
-  void PutInBulk(const Version& version, KeySlot subject, const record_file::Writer::Put& put) const;
+  // From here to EndBulk what is added goes to `put`, where of two entries under one key the later counts. The store
+  // must be told the key, and Load follows.
+  void BeginBulk(record_file::Writer::Put put);
+  Status EndBulk();
   void PutKey(const record_file::Writer::Put& put) const;
   // The rows of what was added since the last Publish.
   void Flush(const record_file::Writer::Put& put);
@@ -93,6 +95,7 @@ class RecordCopies {
   const std::shared_ptr<const CopyKeying> keying_;
   std::vector<Change> added_;
   std::unordered_map<std::uint64_t, std::size_t> newest_;  // of each slot in added_ its last change
+  std::optional<CopyItemMaker> bulk_;
 
   mutable std::mutex mutex_;
   Position next_;                                    // guarded by mutex_, like those below

@@ -158,6 +158,37 @@ TEST(CopyItem, OfANoticeIsThatOfTheRowItLeaves) {
   EXPECT_EQ(keying.Item(notice), keying.Item(HeldRow(notice)));
 }
 
+TEST(CopyItem, OfManyTogetherAreThoseOfEachInTheirOrder) {
+  const auto keying = Keying();
+  std::vector<std::pair<KeySlot, CopyItem>> each, together;
+  CopyItemMaker maker(keying, [&](KeySlot subject, const CopyItem& item) -> Status {
+    together.emplace_back(subject, item);
+    return {};
+  });
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    v1::UpdateNotice notice;
+    notice.set_resident_code(CodeText(Code(i)));
+    notice.set_kind(i % 5 == 0 ? v1::NOTICE_KIND_REMOVAL : v1::NOTICE_KIND_AMEND);
+    if (i % 5 != 0) {
+      *notice.mutable_record() = Row().record();
+      notice.mutable_record()->set_name(std::string(i % 97, 'a'));
+    }
+    each.emplace_back(KeySlot(i / 2), keying->Item(notice));
+    ASSERT_TRUE(maker.Add(KeySlot(i / 2), notice).ok());
+  }
+  EXPECT_LT(together.size(), each.size());
+  ASSERT_TRUE(maker.Flush().ok() && maker.Flush().ok());
+  EXPECT_EQ(together, each);
+
+  int taken = 0;
+  CopyItemMaker failing(keying, [&](KeySlot, const CopyItem&) -> Status { return ++taken < 3 ? Status() : Corrupt("full"); });
+  v1::UpdateNotice notice;
+  notice.set_resident_code(CodeText(Code(1)));
+  for (int i = 0; i < 9; ++i) ASSERT_TRUE(failing.Add(KeySlot(1), notice).ok());
+  EXPECT_EQ(failing.Flush().code(), Code::kCorrupt);
+  EXPECT_EQ(taken, 3);
+}
+
 TEST(CopyItem, EveryFieldAndTheKeyCount) {
   std::set<Digest> macs;
   const auto add = [&](const CopyKeying& keying, auto change) {

@@ -120,6 +120,32 @@ TEST(Hmac, UnderAPreparedKeyAgreesWithRfc4231) {
   }
 }
 
+TEST(HmacEach, AgreesWithRfc4231AndOfEveryLengthWithEachAlone) {
+  // Test cases 1 to 4: HMAC itself pads their keys with zeros.
+  const std::tuple<std::string, std::string, std::string> published[] = {
+      {std::string(20, '\x0b'), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+      {std::string(20, '\xaa'), std::string(50, '\xdd'),
+       "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+      {Hex("0102030405060708090a0b0c0d0e0f10111213141516171819"), std::string(50, '\xcd'),
+       "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"}};
+  const std::string long_one(70'000, 'x');
+  for (auto [key, data, mac] : published) {
+    key.resize(32);
+    const Key256 secret = ToArray<32>(key).value();
+    for (const std::size_t count : {1, 5, 6, 17}) {
+      for (const Digest& each : HmacSha256Each(secret, std::vector<std::string_view>(count, data))) {
+        ASSERT_EQ(ToHex(View(each)), mac) << count;
+      }
+    }
+    std::vector<std::string_view> messages;
+    for (std::size_t i = 0; i < 700; ++i) messages.push_back(std::string_view(long_one).substr(0, i * 37 % 701));
+    for (const std::size_t longest : {65'534, 65'535, 70'000}) messages.push_back(std::string_view(long_one).substr(0, longest));
+    const auto macs = HmacSha256Each(secret, messages);
+    for (std::size_t i = 0; i < messages.size(); ++i) ASSERT_EQ(macs[i], HmacSha256(secret, messages[i])) << i;
+  }
+}
+
 // FIPS 197, C.3; and that one key does not stay for another.
 TEST(Aes256, AgreesWithFips197) {
   const Key256 key = Key("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
