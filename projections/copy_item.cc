@@ -14,8 +14,8 @@ static_assert(std::endian::native == std::endian::little, "words are kept little
 __extension__ using Wide = unsigned __int128;
 
 constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
-constexpr std::size_t kRowsTogether = 256;
 constexpr std::uint64_t kCodeMask = (std::uint64_t{1} << 40) - 1;
+constexpr std::size_t kRowsTogether = 256;
 
 std::string Subkey(const CopyKey& key, std::string_view use, std::size_t size) {
   std::string info(use);
@@ -94,18 +94,18 @@ CopyName NameOf(const CopyItem& item) {
 CopyKeying::CopyKeying(const CopyKey& key)
     : epoch_(key.epoch),
       key_id_(ToArray<8>(Subkey(key, "key id", 8)).value()),
-      rows_(ToArray<32>(Subkey(key, "rows", 32)).value()),
-      row_(View(rows_)),
+      row_key_(ToArray<32>(Subkey(key, "rows", 32)).value()),
+      rows_(View(row_key_)),
       file_(Subkey(key, "file", 32)),
       cells_(ToArray<32>(Subkey(key, "cells", 32)).value()),
       multiplier_(Word(Data(Subkey(key, "codes", 8))) % kPrime) {}
 
 CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
-  return {Digits(row.resident_code()), row_.Mac({BytesOf(row)})};
+  return {Digits(row.resident_code()), rows_.Mac({BytesOf(row)})};
 }
 
 CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {
-  return {Digits(notice.resident_code()), row_.Mac({BytesOf(notice)})};
+  return {Digits(notice.resident_code()), rows_.Mac({BytesOf(notice)})};
 }
 
 Status CopyItemMaker::Add(KeySlot subject, const v1::UpdateNotice& notice) {
@@ -116,7 +116,7 @@ Status CopyItemMaker::Add(KeySlot subject, const v1::UpdateNotice& notice) {
 Status CopyItemMaker::Flush() {
   std::vector<std::string_view> bytes(rows_.size());
   std::ranges::transform(rows_, bytes.begin(), &Row::bytes);
-  const std::vector<Digest> macs = HmacSha256Each(keying_->rows_, bytes);
+  const std::vector<Digest> macs = HmacSha256Each(keying_->row_key_, bytes);
   for (std::size_t i = 0; i < rows_.size(); ++i) RETURN_IF_ERROR(take_(rows_[i].subject, {rows_[i].code, macs[i]}));
   rows_.clear();
   return {};

@@ -95,8 +95,8 @@ class CopyKeying {
 
   std::uint32_t epoch_;
   KeyId key_id_;
-  Key256 rows_;
-  HmacKey row_, file_;
+  Key256 row_key_;
+  HmacKey rows_, file_;
   Key256 cells_;
   std::uint64_t multiplier_;  // of the code, below 2^61 - 1
 };
