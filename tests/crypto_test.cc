@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "events/crypto_batch.h"
 
 namespace daicho {
@@ -94,7 +96,7 @@ TEST(Hmac, AgreesWithRfc4231) {
             "a3b6167473100ee06e0c796c2955552b");
 }
 
-TEST(Hmac, UnderAPreparedKeyAgreesWithRfc4231) {
+TEST(Hmac, UnderAPreparedKeyAndSideBySideAgreesWithRfc4231) {
   struct Vector {
     std::string key, data;
     const char* mac;
@@ -117,33 +119,25 @@ TEST(Hmac, UnderAPreparedKeyAgreesWithRfc4231) {
     const HmacKey key(vector.key);
     for (int again = 0; again < 2; ++again) EXPECT_EQ(ToHex(View(key.Mac({vector.data}))), vector.mac);
     EXPECT_EQ(ToHex(View(HmacKey(key).Mac({vector.data.substr(0, 3), "", vector.data.substr(3)}))), vector.mac);
+    Key256 padded{};  // as HMAC itself pads a short one
+    if (vector.key.size() > padded.size()) continue;
+    std::ranges::copy(vector.key, padded.begin());
+    for (const std::size_t count : {1, 5, 6, 17}) {
+      for (const Digest& each : HmacSha256Each(padded, std::vector<std::string_view>(count, vector.data))) {
+        EXPECT_EQ(ToHex(View(each)), vector.mac) << count;
+      }
+    }
   }
 }
 
-TEST(HmacEach, AgreesWithRfc4231AndOfEveryLengthWithEachAlone) {
-  // Test cases 1 to 4: HMAC itself pads their keys with zeros.
-  const std::tuple<std::string, std::string, std::string> published[] = {
-      {std::string(20, '\x0b'), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
-      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
-      {std::string(20, '\xaa'), std::string(50, '\xdd'),
-       "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
-      {Hex("0102030405060708090a0b0c0d0e0f10111213141516171819"), std::string(50, '\xcd'),
-       "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"}};
-  const std::string long_one(70'000, 'x');
-  for (auto [key, data, mac] : published) {
-    key.resize(32);
-    const Key256 secret = ToArray<32>(key).value();
-    for (const std::size_t count : {1, 5, 6, 17}) {
-      for (const Digest& each : HmacSha256Each(secret, std::vector<std::string_view>(count, data))) {
-        ASSERT_EQ(ToHex(View(each)), mac) << count;
-      }
-    }
-    std::vector<std::string_view> messages;
-    for (std::size_t i = 0; i < 700; ++i) messages.push_back(std::string_view(long_one).substr(0, i * 37 % 701));
-    for (const std::size_t longest : {65'534, 65'535, 70'000}) messages.push_back(std::string_view(long_one).substr(0, longest));
-    const auto macs = HmacSha256Each(secret, messages);
-    for (std::size_t i = 0; i < messages.size(); ++i) ASSERT_EQ(macs[i], HmacSha256(secret, messages[i])) << i;
-  }
+TEST(HmacSha256Each, OfEveryLengthIsTheMacOfThatMessageAlone) {
+  const Key256 key = Sha256Of({"key"});
+  const std::string noise(70'000, 'x');
+  std::vector<std::string_view> messages;
+  for (std::size_t i = 0; i < 700; ++i) messages.push_back(std::string_view(noise).substr(0, i * 37 % 701));
+  for (const std::size_t longest : {65'534, 65'535, 70'000}) messages.push_back(std::string_view(noise).substr(0, longest));
+  const auto macs = HmacSha256Each(key, messages);
+  for (std::size_t i = 0; i < messages.size(); ++i) ASSERT_EQ(macs[i], HmacSha256(key, messages[i])) << i;
 }
 
 // FIPS 197, C.3; and that one key does not stay for another.
