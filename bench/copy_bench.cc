@@ -40,6 +40,16 @@ void ItemOfNotice(benchmark::State& state) {
 }
 BENCHMARK(ItemOfNotice);
 
+void ItemsSideBySide(benchmark::State& state) {
+  const v1::UpdateNotice notice = Notice();
+  CopyItemMaker maker(std::make_shared<CopyKeying>(kKey), [](KeySlot, const CopyItem& item) -> Status {
+    benchmark::DoNotOptimize(item);
+    return {};
+  });
+  for (auto _ : state) CHECK(maker.Add(KeySlot(1), notice).ok());
+}
+BENCHMARK(ItemsSideBySide);
+
 void Mac300(benchmark::State& state) {
   const HmacKey key("key");
   const std::string message(300, 'x');

@@ -83,13 +83,11 @@ struct Issuer {
 
 class Pipeline {
  public:
-  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission,
-           int upkeep)
+  Pipeline(std::string log, std::string notices, std::string work, const std::string& dump, std::size_t per_submission)
       : log_name_(std::move(log)),
         notices_(std::move(notices)),
         work_(std::move(work)),
-        per_submission_(per_submission),
-        upkeep_(upkeep) {
+        per_submission_(per_submission) {
     if (!dump.empty()) dump_.open(dump, std::ios::binary);
   }
 
@@ -99,35 +97,11 @@ class Pipeline {
     RETURN_IF_ERROR(Admit());
     RETURN_IF_ERROR(AppendRaw());
     RETURN_IF_ERROR(ReadRaw());
-    RETURN_IF_ERROR(Rebuild("rebuild-records", {.index = false}).status());
-    RETURN_IF_ERROR(Rebuild("rebuild", {}).status());
-    return upkeep_ > 0 ? Upkeep() : Status();
+    RETURN_IF_ERROR(Rebuild("rebuild-records", false));
+    return Rebuild("rebuild", true);
   }
 
  private:
-  // In turn, and in turn which is first, since the machine is not the same at all times.
-  Status Upkeep() {
-    std::map<std::string, std::vector<double>> costs;  // of each way, µs an event
-    for (int round = 1; round <= upkeep_; ++round) {
-      for (const bool in_bulk : {true, false}) {
-        for (const bool first : {false, true}) {
-          const bool copies = first == (round % 2 == 0);
-          const std::string way = std::string(in_bulk ? "rebuild" : "apply") + (copies ? "-with-copies" : "");
-          const std::string stage = way + "-" + std::to_string(round);
-          ASSIGN_OR_RETURN(const double cost, Rebuild(stage.c_str(), {.copies = copies, .in_bulk = in_bulk}));
-          costs[way].push_back(cost);
-          std::filesystem::remove_all(work_ + "/" + stage);
-        }
-      }
-    }
-    for (auto& [way, each] : costs) {
-      std::ranges::sort(each);
-      fmt::print("RESULT upkeep={} rounds={} cpu_us_per_event_min={:.2f} median={:.2f}\n", way, each.size(), each.front(),
-                 each[each.size() / 2]);
-    }
-    return {};
-  }
-
   Status Open() {
     ASSIGN_OR_RETURN(home_, CreateHome(work_ + "/home", 10, log_name_, "", ""));
     const SigningKey key = SigningKey::Generate();
@@ -319,20 +293,12 @@ class Pipeline {
     return {};
   }
 
-  struct Built {
-    bool index = true;     // the search index
-    bool copies = false;   // items and fingerprint of a copy
-    bool in_bulk = true;   // else entry by entry, as a projector that follows does
-  };
-  // Gives the processor time, in µs an event.
-  Result<double> Rebuild(const char* stage, const Built& built) {
+  Status Rebuild(const char* stage, bool index) {
     ResetPeakMemory();
     ASSIGN_OR_RETURN(const auto holder, OpenHolder(home_));
     ASSIGN_OR_RETURN(auto keys, KeyStore::Open(home_.Path("keystore"), KeyStore::Mode::kRead, holder.get()));
     ProjectorOptions options;
-    if (built.index) options.matching = Matching::Shipped();
-    if (built.copies) options.copies = std::make_shared<CopyKeying>(CopyKey{1, RandomArray<32>()});
-    if (!built.in_bulk) options.bulk_from = ~0ull;
+    if (index) options.matching = Matching::Shipped();
     options.prefecture = 10;
     options.ledger = home_.ledger;
     options.registrar_public_key = home_.root;
@@ -344,17 +310,15 @@ class Pipeline {
     ASSIGN_OR_RETURN(auto projector, Projector::Open(std::move(options)));
     RETURN_IF_ERROR(projector->CatchUp());
     RETURN_IF_ERROR(projector->store().Flush());
-    const double spent = CpuSeconds() - cpu;
-    Report(stage, projector->position().value(), watch.Seconds(), spent);
+    Report(stage, projector->position().value(), watch.Seconds(), CpuSeconds() - cpu);
     ASSIGN_OR_RETURN(const Digest digest, projector->file().ContentDigest());
     fmt::print("RESULT digest={} record_file_mib={}\n", ToHex(View(digest)),
                projector->store().SizeBytes() >> 20);
-    return spent * 1e6 / static_cast<double>(projector->position().value());
+    return {};
   }
 
   std::string log_name_, notices_, work_;
   std::size_t per_submission_;
-  int upkeep_;
   std::ofstream dump_;
   Topics topics_{10};
   SystemClock clock_;
@@ -375,11 +339,9 @@ int main(int argc, char** argv) {
   app.add_option("--notices", notices)->required();
   app.add_option("--work", work)->required();
   app.add_option("--dump", dump);
-  int upkeep = 0;
-  app.add_option("--upkeep", upkeep, "what the fingerprint of a copy costs: so often rebuilt and applied with and without, in turn");
   app.add_option("--per-submission", per_submission)->check(CLI::Range(std::size_t{1}, daicho::kEventsPerSubmissionMax));
   CLI11_PARSE(app, argc, argv);
-  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission, upkeep).Run();
+  const daicho::Status status = daicho::Pipeline(log, notices, work, dump, per_submission).Run();
   if (!status.ok()) fmt::print(stderr, "pipeline: {}\n", status.ToString());
   return status.ok() ? 0 : 1;
 }

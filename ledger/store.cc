@@ -305,23 +305,41 @@ Status Store::Impl::Open() {
   return FromRocks(s);
 }
 
+// By family and key: the next key's place in a memtable is then near that of the one before, which RocksDB remembers.
 Status Store::Impl::ToRocks(const std::string& operations, rocksdb::WriteBatch* out) const {
-  std::shared_lock lock(mutex);
+  struct Operation {
+    std::uint64_t beginning;  // of the key, to compare most keys by
+    std::string_view key;
+    std::uint32_t family, value_size;  // the value lies behind the key
+  };
+  std::vector<Operation> sorted;
   for (std::size_t at = 0; at < operations.size();) {
     std::uint32_t head[3];
     std::memcpy(head, operations.data() + at, sizeof head);
-    at += sizeof head;
     const auto [family, key_size, value_size] = head;
-    CHECK(family < handles.size() - 1);
-    const rocksdb::Slice key(operations.data() + at, key_size);
-    at += key_size;
-    if (value_size == kDeleted) {
-      RETURN_IF_ERROR(FromRocks(out->Delete(handles[family], key)));
-      continue;
+    const std::string_view key(operations.data() + at + sizeof head, key_size);
+    char beginning[8] = {};
+    std::memcpy(beginning, key.data(), std::min(key.size(), sizeof beginning));
+    sorted.push_back({ReadU64({beginning, sizeof beginning}), key, family, value_size});
+    at += sizeof head + key_size + (value_size == kDeleted ? 0 : value_size);
+  }
+  std::ranges::sort(sorted, [](const Operation& a, const Operation& b) {
+    if (a.family != b.family) return a.family < b.family;
+    if (a.beginning != b.beginning) return a.beginning < b.beginning;
+    if (const int order = a.key.compare(b.key); order != 0) return order < 0;
+    return a.key.data() < b.key.data();  // of two under one key the later counts
+  });
+  std::shared_lock lock(mutex);
+  for (const Operation& operation : sorted) {
+    CHECK(operation.family < handles.size() - 1);
+    rocksdb::ColumnFamilyHandle* const handle = handles[operation.family];
+    const rocksdb::Slice key = ToSlice(operation.key);
+    if (operation.value_size == kDeleted) {
+      RETURN_IF_ERROR(FromRocks(out->Delete(handle, key)));
+    } else {
+      const rocksdb::Slice value(key.data() + key.size(), operation.value_size);
+      RETURN_IF_ERROR(FromRocks(out->Put(handle, key, value)));
     }
-    const rocksdb::Slice value(operations.data() + at, value_size);
-    RETURN_IF_ERROR(FromRocks(out->Put(handles[family], key, value)));
-    at += value_size;
   }
   return {};
 }
@@ -370,7 +388,7 @@ Status Store::Write(StoreBatch& batch, bool sync) {
   rocksdb::WriteOptions how;
   how.disableWAL = !impl_->options.write_ahead_log;
   how.sync = sync && !how.disableWAL;
-  how.memtable_insert_hint_per_batch = true;  // batches come sorted where it matters
+  how.memtable_insert_hint_per_batch = true;
   return FromRocks(impl_->db->Write(how, &rocks));
 }
 

@@ -44,37 +44,32 @@ v1::RetentionStart RetentionOf(bool removed) {
   return removed ? v1::RETENTION_START_RECEIVED : v1::RETENTION_START_SUPERSEDED;
 }
 
-// HeldCopy up to its record, as Protobuf serialises it: fields in order, none that is zero.
-std::string HeadOf(std::string_view code, std::uint32_t update_number, bool removed) {
-  std::string head = {'\x0a', static_cast<char>(code.size())};
-  head += code;
-  if (update_number != 0) AppendVarint(head += '\x10', update_number);
-  if (removed) head += "\x18\x01";
-  return head;
-}
-
-std::string BytesOf(std::string_view code, std::uint32_t update_number, bool removed, const v1::ResidentRecord* record,
-                    v1::RetentionStart retention) {
+// HeldCopy as Protobuf serialises it: fields in order, none that is zero.
+void AppendRow(std::string_view code, std::uint32_t update_number, bool removed, const v1::ResidentRecord* record,
+               v1::RetentionStart retention, std::string& bytes) {
   CHECK(IsDigits(code, kResidentCodeDigits));
-  std::string bytes = HeadOf(code, update_number, removed);
+  bytes += {'\x0a', static_cast<char>(code.size())};
+  bytes += code;
+  if (update_number != 0) AppendVarint(bytes += '\x10', update_number);
+  if (removed) bytes += "\x18\x01";
   if (record != nullptr) {
-    std::string body;
-    record->SerializeToString(&body);  // no map fields: the bytes are the same for the same record
-    AppendVarint(bytes += '\x22', body.size());
-    bytes += body;
+    const std::size_t size = record->ByteSizeLong();
+    AppendVarint(bytes += '\x22', size);
+    bytes.resize(bytes.size() + size);
+    // No map fields: the bytes are the same for the same record.
+    record->SerializeWithCachedSizesToArray(Data(bytes) + bytes.size() - size);
   }
   if (retention != v1::RETENTION_START_UNSPECIFIED) AppendVarint(bytes += '\x28', static_cast<std::uint64_t>(retention));
-  return bytes;
 }
 
-std::string BytesOf(const v1::HeldCopy& row) {
-  return BytesOf(row.resident_code(), row.update_number(), row.removed(), row.has_record() ? &row.record() : nullptr,
-                 StatedRetention(row));
+void AppendRow(const v1::HeldCopy& row, std::string& bytes) {
+  AppendRow(row.resident_code(), row.update_number(), row.removed(), row.has_record() ? &row.record() : nullptr,
+            StatedRetention(row), bytes);
 }
 
-std::string BytesOf(const v1::UpdateNotice& notice) {
-  return BytesOf(notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
-                 notice.has_record() ? &notice.record() : nullptr, v1::RETENTION_START_UNSPECIFIED);
+void AppendRow(const v1::UpdateNotice& notice, std::string& bytes) {
+  AppendRow(notice.resident_code(), notice.update_number(), notice.kind() == v1::NOTICE_KIND_REMOVAL,
+            notice.has_record() ? &notice.record() : nullptr, v1::RETENTION_START_UNSPECIFIED, bytes);
 }
 
 }  // namespace
@@ -101,24 +96,35 @@ CopyKeying::CopyKeying(const CopyKey& key)
       multiplier_(Word(Data(Subkey(key, "codes", 8))) % kPrime) {}
 
 CopyItem CopyKeying::Item(const v1::HeldCopy& row) const {
-  return {Digits(row.resident_code()), rows_.Mac({BytesOf(row)})};
+  std::string bytes;
+  AppendRow(row, bytes);
+  return {Digits(row.resident_code()), rows_.Mac({bytes})};
 }
 
 CopyItem CopyKeying::Item(const v1::UpdateNotice& notice) const {
-  return {Digits(notice.resident_code()), rows_.Mac({BytesOf(notice)})};
+  std::string bytes;
+  AppendRow(notice, bytes);
+  return {Digits(notice.resident_code()), rows_.Mac({bytes})};
 }
 
 Status CopyItemMaker::Add(KeySlot subject, const v1::UpdateNotice& notice) {
-  rows_.push_back({subject, Digits(notice.resident_code()), BytesOf(notice)});
+  AppendRow(notice, bytes_);
+  rows_.push_back({subject, Digits(notice.resident_code()), bytes_.size()});
   return rows_.size() < kRowsTogether ? Status() : Flush();
 }
 
 Status CopyItemMaker::Flush() {
-  std::vector<std::string_view> bytes(rows_.size());
-  std::ranges::transform(rows_, bytes.begin(), &Row::bytes);
-  const std::vector<Digest> macs = HmacSha256Each(keying_->row_key_, bytes);
+  std::vector<std::string_view> rows;
+  rows.reserve(rows_.size());
+  for (std::size_t begin = 0; const Row& row : rows_) {
+    rows.push_back(std::string_view(bytes_).substr(begin, row.end - begin));
+    begin = row.end;
+  }
+  // One alone is sooner done with the key prepared.
+  const auto macs = rows.size() == 1 ? std::vector{keying_->rows_.Mac({rows[0]})} : HmacSha256Each(keying_->row_key_, rows);
   for (std::size_t i = 0; i < rows_.size(); ++i) RETURN_IF_ERROR(take_(rows_[i].subject, {rows_[i].code, macs[i]}));
   rows_.clear();
+  bytes_.clear();
   return {};
 }
 

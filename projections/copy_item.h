@@ -102,6 +102,7 @@ class CopyKeying {
 };
 
 // The items of many notices' rows, their macs made side by side: for less than half where there are many.
+// Belongs to one thread.
 class CopyItemMaker {
  public:
   using Take = std::function<Status(KeySlot subject, const CopyItem& item)>;
@@ -116,11 +117,12 @@ class CopyItemMaker {
   struct Row {
     KeySlot subject;
     std::uint64_t code;
-    std::string bytes;
+    std::size_t end;  // of its canonical bytes in bytes_
   };
   std::shared_ptr<const CopyKeying> keying_;
   Take take_;
   std::vector<Row> rows_;
+  std::string bytes_;
 };
 
 // The row's 保存期間フラグ; UNSPECIFIED where it is what the row's state asks for, said or not.

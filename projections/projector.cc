@@ -234,7 +234,8 @@ struct Projector::Impl {
           [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); }));
     }
     if (copies != nullptr) {
-      copies->Flush([&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); });
+      RETURN_IF_ERROR(copies->Flush(
+          [&](Family family, std::string_view key, std::string_view value) { batch.Put(family, key, value); }));
     }
     PutTotals(batch);
     RETURN_IF_ERROR(store->Write(batch, false));

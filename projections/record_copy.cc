@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "events/bytes.h"
 #include "events/notice_rules.h"
@@ -113,8 +116,13 @@ Result<std::optional<v1::HeldCopy>> RecordCopy::Row(std::uint64_t code) const {
 
 Status RecordCopies::Load(Position next) {
   const std::lock_guard lock(mutex_);
+  in_bulk_ = false;
+  maker_.emplace(keying_, [this](KeySlot, const CopyItem& item) -> Status {
+    added_[made_++].after = item;
+    return {};
+  });
   added_.clear();
-  newest_.clear();
+  made_ = 0;
   changes_.clear();
   known_from_ = next_ = next;
   const auto key = store_.Get(RecordFile::kMeta, kKeyKey);
@@ -178,8 +186,7 @@ Status RecordCopies::Forget(Store& store) {
   return store.Write(batch, false);
 }
 
-Result<std::optional<CopyItem>> RecordCopies::Standing(KeySlot subject) const {
-  if (const auto found = newest_.find(subject.value()); found != newest_.end()) return std::optional(added_[found->second].after);
+Result<std::optional<CopyItem>> RecordCopies::Stored(KeySlot subject) const {
   const auto stored = store_.Get(RecordFile::kCopies, SlotKey(subject));
   if (stored.status().code() == Code::kNotFound) return std::optional<CopyItem>();
   RETURN_IF_ERROR(stored.status());
@@ -189,37 +196,40 @@ Result<std::optional<CopyItem>> RecordCopies::Standing(KeySlot subject) const {
 
 Status RecordCopies::Add(const Version& version, KeySlot subject, bool first) {
   if (!LeavesRow(version.effect)) return {};
-  if (bulk_) return bulk_->Add(subject, version.notice);
-  Change change{.position = version.position, .subject = subject, .before = {}, .after = keying_->Item(version.notice)};
-  if (!first) {
-    ASSIGN_OR_RETURN(change.before, Standing(subject));
-  }
-  newest_[subject.value()] = added_.size();
-  added_.push_back(change);
-  return {};
+  if (!in_bulk_) added_.push_back({.position = version.position, .subject = subject, .first = first, .before = {}, .after = {}});
+  return maker_->Add(subject, version.notice);
 }
 
 void RecordCopies::BeginBulk(record_file::Writer::Put put) {
-  bulk_.emplace(keying_, [put = std::move(put)](KeySlot subject, const CopyItem& item) -> Status {
+  in_bulk_ = true;
+  maker_.emplace(keying_, [put = std::move(put)](KeySlot subject, const CopyItem& item) -> Status {
     put(RecordFile::kCopies, SlotKey(subject), EncodeItem(item));
     return {};
   });
-}
-
-Status RecordCopies::EndBulk() {
-  RETURN_IF_ERROR(bulk_->Flush());
-  bulk_.reset();
-  return {};
 }
 
 void RecordCopies::PutKey(const record_file::Writer::Put& put) const {
   put(RecordFile::kMeta, kKeyKey, View(keying_->key_id()));
 }
 
-void RecordCopies::Flush(const record_file::Writer::Put& put) {
-  for (std::size_t i = 0; i < added_.size(); ++i) {
-    if (newest_[added_[i].subject.value()] == i) put(RecordFile::kCopies, SlotKey(added_[i].subject), EncodeItem(added_[i].after));
+Status RecordCopies::Flush(const record_file::Writer::Put& put) {
+  RETURN_IF_ERROR(maker_->Flush());
+  // Subject by subject, so that what is read lies near what was read before.
+  std::vector<Change*> order;
+  order.reserve(added_.size());
+  for (Change& change : added_) order.push_back(&change);
+  std::ranges::sort(order, {}, [](const Change* change) { return std::pair(change->subject, change->position); });
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    Change& change = *order[i];
+    if (i > 0 && order[i - 1]->subject == change.subject) {
+      change.before = order[i - 1]->after;
+    } else if (!change.first) {
+      ASSIGN_OR_RETURN(change.before, Stored(change.subject));
+    }
+    if (i + 1 < order.size() && order[i + 1]->subject == change.subject) continue;
+    put(RecordFile::kCopies, SlotKey(change.subject), EncodeItem(change.after));
   }
+  return {};
 }
 
 void RecordCopies::Publish(Position next) {
@@ -235,7 +245,7 @@ void RecordCopies::Publish(Position next) {
   }
   next_ = next;
   added_.clear();
-  newest_.clear();
+  made_ = 0;
 }
 
 void RecordCopies::PutFingerprint(const record_file::Writer::Put& put) const {

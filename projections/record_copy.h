@@ -14,7 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
+#include <map>
 #include <vector>
 
 #include "projections/copy_fingerprint.h"
@@ -68,10 +68,10 @@ class RecordCopies {
   // From here to EndBulk what is added goes to `put`, where of two entries under one key the later counts. The store
   // must be told the key, and Load follows.
   void BeginBulk(record_file::Writer::Put put);
-  Status EndBulk();
+  Status EndBulk() { return maker_->Flush(); }
   void PutKey(const record_file::Writer::Put& put) const;
-  // The rows of what was added since the last Publish.
-  void Flush(const record_file::Writer::Put& put);
+  // The rows of what was added since the last Publish, which follows before more is added.
+  Status Flush(const record_file::Writer::Put& put);
   // They are in the store, where everything below `next` is now.
   void Publish(Position next);
   // So that the next Load need not read every item: all of the fingerprint. Requires: nothing was added since Publish.
@@ -84,18 +84,20 @@ class RecordCopies {
   struct Change {
     Position position;
     KeySlot subject;
+    bool first = false;  // the subject's first version
     std::optional<CopyItem> before;
     CopyItem after;
   };
-  Result<std::optional<CopyItem>> Standing(KeySlot subject) const;
+  Result<std::optional<CopyItem>> Stored(KeySlot subject) const;
   Status ReadItems(CopyFingerprint& fingerprint) const;
   Status MakeItems(Position next);
 
   Store& store_;
   const std::shared_ptr<const CopyKeying> keying_;
-  std::vector<Change> added_;
-  std::unordered_map<std::uint64_t, std::size_t> newest_;  // of each slot in added_ its last change
-  std::optional<CopyItemMaker> bulk_;
+  std::optional<CopyItemMaker> maker_;  // made by Load and BeginBulk
+  bool in_bulk_ = false;
+  std::vector<Change> added_;           // since Publish, in order; items of the first `made_` are made
+  std::size_t made_ = 0;
 
   mutable std::mutex mutex_;
   Position next_;                                    // guarded by mutex_, like those below

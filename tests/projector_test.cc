@@ -419,7 +419,7 @@ class RandomCopies : public RandomHistory {
 };
 
 TEST_F(RandomCopies, StandAsOfEveryPositionLiveInBulkReopenedAndUnderAnotherKey) {
-  Tell(60);
+  Tell(300);
   auto live = Open("live");
   ASSERT_TRUE(live->CatchUp().ok());
   Tell(60);
