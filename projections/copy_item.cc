@@ -114,6 +114,7 @@ Status CopyItemMaker::Add(KeySlot subject, const v1::UpdateNotice& notice) {
 }
 
 Status CopyItemMaker::Flush() {
+  if (rows_.empty()) return {};
   std::vector<std::string_view> rows;
   rows.reserve(rows_.size());
   for (std::size_t begin = 0; const Row& row : rows_) {

@@ -11,10 +11,10 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <map>
 #include <vector>
 
 #include "projections/copy_fingerprint.h"
