@@ -7,7 +7,6 @@
 // HOME's node does not run; its log is embedded. WORK must not exist yet.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/cpu_time.h"
 #include "consumers/home.h"
 #include "events/topics.h"
 #include "ledger/replay.h"
@@ -24,13 +24,6 @@
 
 namespace daicho {
 namespace {
-
-double CpuSeconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 // The store's own threads go on behind a step.
 double CpuSecondsAtRest() {

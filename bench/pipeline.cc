@@ -14,7 +14,6 @@
 // ledger can go on.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -25,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/cpu_time.h"
 #include "consumers/home.h"
 #include "consumers/node.h"
 #include "consumers/notice_file.h"
@@ -50,13 +50,6 @@ class Stopwatch {
  private:
   steady_clock::time_point begun_ = steady_clock::now();
 };
-
-double CpuSeconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 // Resets the peak, so that each stage shows its own.
 void ResetPeakMemory() { std::ofstream("/proc/self/clear_refs") << "5"; }
