@@ -1,6 +1,7 @@
 #include "consumers/reconciling.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -26,6 +27,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kVisibleWait{60'000};
 constexpr milliseconds kLinePause{1'000};
 constexpr std::size_t kEventsPerSubmission = 1'000;
+constexpr char kDone[] = "/run.done";  // all of it is recorded, and it is being destroyed
 constexpr int kCorrectionsPerMessage = 1'000;
 constexpr std::string_view kCutQuestion("\x01", 1);
 
@@ -633,6 +635,7 @@ Status Reconciling::FinishLeft() {
 
 Status Reconciling::FinishPending() {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(DestroyFile(options_.dir + kDone));
   if (!FileExists(options_.dir + "/run")) return {};
   RETURN_IF_ERROR(Settle());
   return FinishLeft();
@@ -667,7 +670,10 @@ Result<ReconcileOutcome> Reconciling::Finish(const reconciling::Pending& pending
   RETURN_IF_ERROR(Submit(std::move(events)));
   ASSIGN_OR_RETURN(outcome.position, RecordRun(pending.run()));
   if (pending.run().holder() == kHolderKikou) Correct(pending.corrections(), peer, outcome);
-  RETURN_IF_ERROR(DestroyFile(options_.dir + "/run"));
+  // Out of the way first: what a crash leaves half destroyed must not pass for something to finish.
+  const std::string run = options_.dir + "/run", done = options_.dir + kDone;
+  if (std::rename(run.c_str(), done.c_str()) != 0) return ErrnoStatus("renaming " + run);
+  RETURN_IF_ERROR(DestroyFile(done));
   return outcome;
 }
 

@@ -230,6 +230,18 @@ class OfKikou(Reconciling):
             self.assertEqual(set(found.values()), {1}, "each difference is in the ledger once")
             self.assertGreaterEqual(len(self.cases()), len(wrong))
 
+    def test_what_a_crash_left_half_destroyed_is_not_finished_but_destroyed(self):
+        self.with_kikou()
+        wrong = self.drift("alter", 3, 1)
+        self.reconcile()
+        self.node.stop()
+        left = self.node.home / "reconcile/run.done"
+        left.write_bytes(random.Random(SEED).randbytes(5_000))
+        self.node.start()
+        wait_until("it is gone", lambda: not left.exists())
+        self.assert_equal()
+        self.assertEqual(len(self.cases()), len(wrong))
+
     def test_no_false_difference_while_notices_arrive(self):
         self.with_kikou()
         issuer = self.notices.issuers[0]
